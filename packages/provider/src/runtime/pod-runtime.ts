@@ -1,0 +1,123 @@
+/**
+ * What the provider asks of whatever runs containers. Docker is one implementation, Kubernetes can be the next without a
+ * change above: the caller states what should be, level-triggered, and observes what is. Spec: docs/architecture.md#runtime.
+ */
+import type { OpenedImage } from '@trusted-pods/protocol/image/opened-image.ts'
+
+/** Name of an imported image inside the runtime; made by the runtime, by content, under a private prefix. */
+export type ImageRef = string & { readonly brand: 'ImageRef' }
+
+export interface VolumeSpec {
+  readonly kind: 'volume' | 'empty-dir' | 'secret'
+  /** Enforced size; 0 for a secret. */
+  readonly sizeBytes: bigint
+  /** One file's content, for a secret. */
+  readonly secret?: Uint8Array
+}
+
+export interface PortSpec {
+  readonly port: number
+  readonly targetPort: number
+  readonly protocol: 'tcp' | 'udp'
+  readonly hostIp: string
+  /** Served by the HTTP front: not published. */
+  readonly httpHost: string
+}
+
+export interface ContainerSpec {
+  readonly name: string
+  readonly image: ImageRef
+  /** Empty: what the image says. */
+  readonly command: readonly string[]
+  readonly args: readonly string[]
+  readonly workingDir: string
+  readonly env: readonly { readonly name: string; readonly value: string }[]
+  readonly mounts: readonly { readonly volume: number; readonly mountPath: string; readonly readOnly: boolean }[]
+  readonly ports: readonly PortSpec[]
+  readonly cpuMillis: bigint
+  readonly memoryBytes: bigint
+  readonly gpus: number
+}
+
+/** A pod as it should be. */
+export interface PodSpec {
+  /** Lower-case hex of the 32-byte pod id. */
+  readonly podId: string
+  readonly containers: readonly ContainerSpec[]
+  readonly volumes: readonly VolumeSpec[]
+}
+
+export interface ContainerObservation {
+  readonly name: string
+  /** unknown: the runtime could not say, which is never "no". */
+  readonly state: 'unknown' | 'created' | 'running' | 'exited'
+  readonly exitCode?: number
+  readonly restarts: number
+}
+
+/** A pod as it is. */
+export interface PodObservation {
+  readonly podId: string
+  readonly containers: readonly ContainerObservation[]
+  /** Address that the HTTP front and readiness checks reach the pod at; absent while it has none. */
+  readonly address?: string
+  /** Ports published on the host, once they are. */
+  readonly published: readonly {
+    readonly container: string
+    readonly targetPort: number
+    readonly protocol: 'tcp' | 'udp'
+    readonly hostIp: string
+    readonly hostPort: number
+  }[]
+}
+
+export interface RuntimeLogLine {
+  readonly container: string
+  readonly timeNs: bigint
+  readonly stderr: boolean
+  readonly text: Uint8Array
+}
+
+export interface LogOptions {
+  /** Container name; absent: all. */
+  readonly container?: string
+  readonly follow: boolean
+  /** Last lines of each container; absent: all that are kept. */
+  readonly tail?: number
+  readonly signal?: AbortSignal
+}
+
+/** Counters since the pod was made; absent where the runtime cannot tell. */
+export interface PodUsage {
+  readonly cpuMicros?: bigint
+  readonly memoryPeakBytes?: bigint
+}
+
+export interface RuntimeDescription {
+  readonly engine: string
+  readonly version: string
+  readonly sandbox: 'runc' | 'runsc'
+  readonly cpuMillis: bigint
+  readonly memoryBytes: bigint
+}
+
+export interface PodRuntime {
+  describe(options?: { signal?: AbortSignal }): Promise<RuntimeDescription>
+  /** Takes a verified image in; again at once when it is there already under our name. */
+  importImage(image: OpenedImage, options?: { signal?: AbortSignal }): Promise<ImageRef>
+  /** Removes images of ours that no pod in `keep` uses. */
+  pruneImages(keep: ReadonlySet<ImageRef>, options?: { signal?: AbortSignal }): Promise<void>
+  /** Brings the pod to what `spec` says and returns once every container was started and inspected; safe to repeat.
+   * @throws TrustedPodsError PROVISION_RUNTIME_MISMATCH when the engine dropped a limit or the sandbox. */
+  apply(spec: PodSpec, options?: { signal?: AbortSignal }): Promise<PodObservation>
+  /** undefined: there is no such pod. Throws when the runtime cannot be asked. */
+  observe(podId: string, options?: { signal?: AbortSignal }): Promise<PodObservation | undefined>
+  /** Every pod of this provider that the runtime holds any part of. */
+  list(options?: { signal?: AbortSignal }): Promise<readonly PodObservation[]>
+  /** Yields a change (a container started, died, was removed) as a hint to observe again. */
+  watch(options: { signal: AbortSignal }): AsyncIterable<{ readonly podId: string }>
+  logs(podId: string, options: LogOptions): AsyncIterable<RuntimeLogLine>
+  usage(podId: string, options?: { signal?: AbortSignal }): Promise<PodUsage>
+  /** Ends the containers and removes all of the pod; `volumes` too. Safe to repeat. */
+  remove(podId: string, options: { volumes: boolean; signal?: AbortSignal }): Promise<void>
+}
