@@ -1,0 +1,52 @@
+/** A libp2p node for Node.js: TCP, Noise, Yamux, with the limits that keep one stranger from shutting out the others.
+ * Facts behind the numbers: docs/limits.md. */
+
+import { identify } from '@libp2p/identify'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+
+const MIB = 1024 * 1024
+
+/** Streams that one connection may hold open in all. */
+const STREAMS_PER_CONNECTION = 128
+
+export interface NodeOptions {
+  privateKey: PrivateKey
+  /** Multiaddrs to listen on; empty: dial only. */
+  listen: string[]
+  /** Multiaddrs to announce in place of the ones listened on. */
+  announce?: string[]
+}
+
+/** Started; the caller stops it. */
+export async function createNode({ privateKey, listen, announce = [] }: NodeOptions): Promise<Libp2p> {
+  return createLibp2p({
+    privateKey,
+    addresses: { listen, announce },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: STREAMS_PER_CONNECTION,
+        maxOutboundStreams: STREAMS_PER_CONNECTION,
+        streamOptions: { maxStreamWindowSize: MIB, maxReadBufferLength: 4 * MIB, maxWriteBufferLength: 8 * MIB },
+      }),
+    ],
+    connectionManager: {
+      maxConnections: 1024,
+      maxIncomingPendingConnections: 256,
+      inboundConnectionThreshold: 10,
+      inboundUpgradeTimeout: 5_000,
+      inboundStreamProtocolNegotiationTimeout: 5_000,
+      dialTimeout: 15_000,
+      maxDialQueueLength: 200,
+    },
+    // A busy peer that answers a ping late is not a dead one.
+    connectionMonitor: { pingInterval: 30_000, abortConnectionOnPingFailure: false },
+    services: { identify: identify(), ping: ping() },
+  })
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { concatBytes } from '../bytes.ts'
+import { ByteQueue } from './byte-queue.ts'
+
+test('what goes in comes out in order, whatever the pieces', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 20 })), fc.array(fc.nat(15)), (chunks, takes) => {
+      const queue = new ByteQueue()
+      for (const chunk of chunks) queue.push(chunk)
+      const whole = concatBytes(...chunks)
+      let taken = 0
+      for (const want of takes) {
+        const count = Math.min(want, queue.length)
+        if (count > 0) assert.equal(queue.at(count - 1), whole[taken + count - 1])
+        assert.deepEqual(queue.take(count), whole.slice(taken, taken + count))
+        taken += count
+      }
+      assert.equal(queue.length, whole.length - taken)
+    }),
+  )
+})
+
+test('taking more than there is throws a RangeError and takes nothing', () => {
+  const queue = new ByteQueue()
+  queue.push(new Uint8Array(3))
+  assert.throws(() => queue.take(4), RangeError)
+  assert.throws(() => queue.at(3), RangeError)
+  assert.equal(queue.length, 3)
+})
