@@ -1,0 +1,48 @@
+/** Ends everything that a demo in this folder started, now or in an earlier run that was killed, and removes the folder. */
+import { access, rm } from 'node:fs/promises'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { Engine } from '@trusted-pods/platform/engine/engine-client.ts'
+import { removeImage } from '@trusted-pods/platform/engine/images.ts'
+import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
+import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
+import { ownerOf } from '@trusted-pods/provider/owner.ts'
+import { openDockerRuntime } from '@trusted-pods/provider/runtime/docker-runtime.ts'
+import { endLeftChildren } from './children.ts'
+import { HELLO_IMAGES } from './hello-image.ts'
+import { type Places, quietLog } from './places.ts'
+import type { Stage } from './stage.ts'
+
+/** What could not be removed, in words; empty: nothing is left. */
+export async function cleanUp(places: Places, stage: Stage): Promise<string[]> {
+  for (const name of await endLeftChildren(places.folder)) stage.say(`ended ${name.slice(2)}`)
+  const left = (await exists(places.engine)) ? await cleanEngine(places) : []
+  await rm(places.folder, { recursive: true, force: true })
+  if (await exists(places.folder)) left.push(`folder ${places.folder}`)
+  return left
+}
+
+async function cleanEngine(places: Places): Promise<string[]> {
+  const engine = await openEngine({ stateDir: places.engine, log: quietLog })
+  try {
+    const left = (await exists(places.providerIdentity)) ? await removePods(engine, places) : []
+    for (const name of HELLO_IMAGES) await removeImage(engine, name)
+    return left
+  } finally {
+    await engine[Symbol.asyncDispose]()
+  }
+}
+
+async function removePods(engine: Engine, places: Places): Promise<string[]> {
+  const owner = ownerOf(peerIdFromPrivateKey(await loadOrCreateIdentity(places.providerIdentity)))
+  await using runtime = await openDockerRuntime(engine, { owner, log: quietLog })
+  for (const { podId } of await runtime.list()) await runtime.remove(podId, { volumes: true })
+  await runtime.pruneImages(new Set())
+  return (await runtime.list()).map(({ podId }) => `pod ${podId}`)
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,52 @@
+/** The provider's record in the registry: signed by its peer key, announced by its account. Spec: spec/REGISTRY.md. */
+import { create } from '@bufbuild/protobuf'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
+import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import { announce } from '@trusted-pods/protocol/chain/registry.ts'
+import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { ProviderRecordSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/registry_pb.ts'
+import { signRecord } from '@trusted-pods/protocol/registry/record.ts'
+import type { Hex } from 'viem'
+import type { Attester } from './attester/attester.ts'
+
+export interface AnnounceParts {
+  readonly node: Libp2p
+  readonly identity: PrivateKey
+  readonly chain: Chain
+  readonly pricing: PricingTable
+  readonly capacity: readonly Resource[]
+  readonly attester: Attester
+  readonly region: string
+  readonly sandbox: string
+}
+
+/** A record is good for this long; the provider announces itself anew at each start. */
+const RECORD_LIFETIME_MS = 30 * 24 * 3600_000
+const MAX_ADDRESSES = 8
+
+/** The announcing transaction. */
+export async function announceProvider(parts: AnnounceParts): Promise<Hex> {
+  const { node, identity, chain, attester } = parts
+  const now = Date.now()
+  const record = create(ProviderRecordSchema, {
+    chainId: BigInt(chain.chainId),
+    registry: fromAddress(chain.registry),
+    account: fromAddress(requireWallet(chain).account.address),
+    peerId: node.peerId.toMultihash().bytes,
+    multiaddrs: node
+      .getMultiaddrs()
+      .slice(0, MAX_ADDRESSES)
+      .map(({ bytes }) => bytes),
+    region: parts.region,
+    pricing: [parts.pricing],
+    capacity: [...parts.capacity],
+    attestations: [{ evidenceType: attester.evidenceType, simulated: attester.simulated }],
+    sandbox: parts.sandbox,
+    sequence: BigInt(now),
+    expiresAtMs: BigInt(now + RECORD_LIFETIME_MS),
+  })
+  const { transaction } = await announce(chain, await signRecord(record, identity))
+  return transaction
+}

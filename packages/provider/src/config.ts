@@ -1,0 +1,179 @@
+/** The provider's configuration file: every key known, every value checked. Spec: docs/run-a-provider.md#configuration. */
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
+import type { Address } from 'viem'
+
+export interface ProviderConfig {
+  /** Keys, journal, blocks, embedded engine. */
+  readonly stateDir: string
+  /** libp2p multiaddrs. */
+  readonly listen: readonly string[]
+  readonly announce: readonly string[]
+  readonly region: string
+  readonly http: { readonly host: string; readonly port: number; readonly hosts: readonly string[] }
+  /** Socket of the container engine; absent: found, or embedded. */
+  readonly engineSocket?: string
+  readonly attester: 'simulated' | 'configfs-tsm'
+  readonly chain: ChainPlace
+  readonly walletKeyFile: string
+  /** Price list, YAML. */
+  readonly pricesFile: string
+  /** Quantities offered, by resource name. */
+  readonly capacity: ReadonlyMap<string, bigint>
+  readonly terms: Terms
+}
+
+export interface ChainPlace {
+  readonly chainId: number
+  readonly rpc: readonly string[]
+  readonly escrow: Address
+  readonly registry: Address
+  /** What prices are in where the list does not say. */
+  readonly token?: Address
+}
+
+export interface Terms {
+  readonly quoteSeconds: number
+  readonly minRuntimeMinutes: number
+  readonly minUnlockDelaySeconds: number
+  readonly receiptSeconds: number
+  readonly reviewSeconds: number
+  /** Base units. */
+  readonly claimAtLeast: bigint
+  readonly fundsGraceSeconds: number
+  readonly publisherGraceSeconds: number
+  readonly maxImageBytes: number
+  readonly maxUnpackedBytes: number
+}
+
+const DAY_SECONDS = 24 * 3600
+const GIB = 1024 ** 3
+
+/** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
+export async function loadProviderConfig(path: string): Promise<ProviderConfig> {
+  try {
+    return parseProviderConfig(await readFile(path, 'utf8'), resolve(path))
+  } catch (cause) {
+    if (cause instanceof TrustedPodsError) throw cause
+    throw new TrustedPodsError(
+      'PLATFORM_CONFIG',
+      `${path} cannot be read: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
+  }
+}
+
+/** Paths in the file are taken from its folder. */
+export function parseProviderConfig(text: string, path: string): ProviderConfig {
+  const root = parseConfigFile(text, path)
+  root.only(
+    'stateDir',
+    'listen',
+    'announce',
+    'region',
+    'http',
+    'engine',
+    'attester',
+    'chain',
+    'wallet',
+    'prices',
+    'capacity',
+    'terms',
+  )
+  const folder = dirname(path)
+  const engineSocket = root.optionalText('engine')
+  return {
+    stateDir: resolve(folder, root.text('stateDir')),
+    listen: root.texts('listen'),
+    announce: root.texts('announce'),
+    region: root.optionalText('region') ?? '',
+    http: readHttp(root),
+    ...(engineSocket && { engineSocket: engineSocket.replace(/^unix:\/\//, '') }),
+    attester: readAttester(root),
+    chain: readChain(required(root, 'chain')),
+    walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
+    pricesFile: resolve(folder, root.text('prices')),
+    capacity: readCapacity(required(root, 'capacity')),
+    terms: readTerms(root),
+  }
+}
+
+function required(root: ConfigSection, key: string): ConfigSection {
+  return root.section(key) ?? root.fail(key, 'is missing')
+}
+
+function readHttp(root: ConfigSection): ProviderConfig['http'] {
+  const http = required(root, 'http')
+  http.only('host', 'port', 'hosts')
+  return {
+    host: http.text('host'),
+    port: http.integer('port', { min: 0, max: 65_535, fallback: 0 }),
+    hosts: http.texts('hosts'),
+  }
+}
+
+/** Never by default: a provider that simulates says so in its own file. */
+function readAttester(root: ConfigSection): ProviderConfig['attester'] {
+  const attester = root.text('attester')
+  if (attester === 'simulated' || attester === 'configfs-tsm') return attester
+  return root.fail('attester', 'must be configfs-tsm, or simulated for trying things out')
+}
+
+function readChain(chain: ConfigSection): ChainPlace {
+  chain.only('id', 'rpc', 'escrow', 'registry', 'token')
+  const token = chain.optionalAddress('token')
+  return {
+    chainId: Number(chain.chainId('id')),
+    rpc: chain.urls('rpc'),
+    escrow: chain.address('escrow'),
+    registry: chain.address('registry'),
+    ...(token && { token }),
+  }
+}
+
+function readCapacity(section: ConfigSection): Map<string, bigint> {
+  return new Map(section.keys().map((name) => [name, readQuantity(section, name)]))
+}
+
+function readQuantity(section: ConfigSection, name: string): bigint {
+  try {
+    return parseQuantity(section.scalar(name) ?? section.fail(name, 'is missing'), {
+      unit: name === 'cpu' ? 'milli' : 'one',
+    })
+  } catch (error) {
+    return section.fail(name, `is no quantity: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+function readTerms(root: ConfigSection): Terms {
+  const terms = root.section('terms')
+  terms?.only(
+    'quoteSeconds',
+    'minRuntimeMinutes',
+    'minUnlockDelaySeconds',
+    'receiptSeconds',
+    'reviewSeconds',
+    'claimAtLeast',
+    'fundsGraceSeconds',
+    'publisherGraceSeconds',
+    'maxImageBytes',
+    'maxUnpackedBytes',
+  )
+  const integer = (key: string, fallback: number, max: number, min = 1) =>
+    terms?.integer(key, { min, max, fallback }) ?? fallback
+  return {
+    quoteSeconds: integer('quoteSeconds', 300, 3600),
+    minRuntimeMinutes: integer('minRuntimeMinutes', 60, 60 * 24 * 30),
+    minUnlockDelaySeconds: integer('minUnlockDelaySeconds', 6 * 3600, 30 * DAY_SECONDS, 15 * 60),
+    receiptSeconds: integer('receiptSeconds', 10, 3600),
+    reviewSeconds: integer('reviewSeconds', 30, 3600),
+    claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
+    fundsGraceSeconds: integer('fundsGraceSeconds', 600, 30 * DAY_SECONDS, 0),
+    publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),
+    maxImageBytes: integer('maxImageBytes', 8 * GIB, Number.MAX_SAFE_INTEGER),
+    maxUnpackedBytes: integer('maxUnpackedBytes', 24 * GIB, Number.MAX_SAFE_INTEGER),
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * What the provider remembers, in SQLite: every transition is written here, durably, before it is acted on.
+ * Holds pods' plaintext while they live: the file belongs on the TEE's encrypted disk. Spec: docs/architecture.md#journal.
+ */
+import { closeSync, openSync } from 'node:fs'
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { type Phase, type PodRow, toPodRow } from './pod-row.ts'
+
+const SCHEMA_VERSION = 1
+const SCHEMA = `
+CREATE TABLE pods (
+  pod_id TEXT PRIMARY KEY,
+  publisher TEXT NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  request_digest TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  reason_code TEXT,
+  reason TEXT,
+  pod BLOB,
+  images TEXT NOT NULL DEFAULT '[]',
+  quote BLOB NOT NULL,
+  channel_id TEXT NOT NULL UNIQUE,
+  channel BLOB NOT NULL,
+  deposited TEXT NOT NULL,
+  claimed TEXT NOT NULL DEFAULT '0',
+  fetched_bytes INTEGER NOT NULL DEFAULT 0,
+  short_of_funds_at INTEGER,
+  settlement TEXT,
+  accepted_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  UNIQUE (publisher, idempotency_key)
+) STRICT;
+CREATE TABLE intervals (
+  pod_id TEXT NOT NULL REFERENCES pods,
+  sequence INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  PRIMARY KEY (pod_id, sequence)
+) STRICT;
+CREATE TABLE receipts (
+  pod_id TEXT NOT NULL REFERENCES pods,
+  sequence INTEGER NOT NULL,
+  cumulative TEXT NOT NULL,
+  receipt BLOB NOT NULL,
+  PRIMARY KEY (pod_id, sequence)
+) STRICT;
+`
+
+/** What a row is made with. */
+export type NewPod = Omit<
+  PodRow,
+  'phase' | 'reason' | 'images' | 'claimed' | 'fetchedBytes' | 'settlement' | 'shortOfFundsAtMs' | 'endedAtMs'
+>
+
+/** Columns that change later; each call is one durable transaction. */
+export interface PodChange {
+  phase?: Phase
+  reason?: { code: string; message: string }
+  deposited?: bigint
+  claimed?: bigint
+  fetchedBytes?: number
+  shortOfFundsAtMs?: number | null
+  settlement?: string
+  images?: readonly string[]
+  endedAtMs?: number
+  /** Forgets the pod's plaintext. */
+  forget?: true
+}
+
+export interface Interval {
+  bootId: string
+  fromMs: number
+  toMs: number
+}
+
+export class Journal implements Disposable {
+  readonly #db: DatabaseSync
+
+  /** @throws TrustedPodsError PLATFORM_STATE when a newer program wrote the file. */
+  constructor(path: string) {
+    // Made with its mode before SQLite writes to it; SQLite gives its side files the same.
+    if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600))
+    this.#db = new DatabaseSync(path)
+    this.#db.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
+    )
+    const version = Number(this.#db.prepare('PRAGMA user_version').get()?.user_version)
+    if (version > SCHEMA_VERSION) {
+      throw new TrustedPodsError(
+        'PLATFORM_STATE',
+        `${path} is of version ${version}, this program reads ${SCHEMA_VERSION}`,
+      )
+    }
+    if (version === 0) this.#db.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
+  }
+
+  /** @throws TrustedPodsError CHANNEL_IN_USE, PROVISION_KEY_REUSED or PROVISION_BAD_REQUEST where another pod holds one of the three. */
+  insert(pod: NewPod): void {
+    const held = this.#db
+      .prepare(
+        'SELECT pod_id, channel_id, idempotency_key FROM pods WHERE channel_id = ? OR pod_id = ? OR (publisher = ? AND idempotency_key = ?)',
+      )
+      .get(pod.channelId, pod.podId, pod.publisher, pod.idempotencyKey)
+    if (held) throw conflict(held, pod)
+    this.#db
+      .prepare(
+        `INSERT INTO pods (pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel_id, channel, deposited, accepted_at)
+         VALUES (?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        pod.podId,
+        pod.publisher,
+        pod.idempotencyKey,
+        pod.requestDigest,
+        pod.pod ?? null,
+        pod.quote,
+        pod.channelId,
+        pod.channel,
+        pod.deposited.toString(),
+        pod.acceptedAtMs,
+      )
+  }
+
+  change(podId: string, change: PodChange): void {
+    const columns: [string, string | number | null][] = []
+    if (change.phase !== undefined) columns.push(['phase', change.phase])
+    if (change.reason) columns.push(['reason_code', change.reason.code], ['reason', change.reason.message])
+    if (change.deposited !== undefined) columns.push(['deposited', change.deposited.toString()])
+    if (change.claimed !== undefined) columns.push(['claimed', change.claimed.toString()])
+    if (change.fetchedBytes !== undefined) columns.push(['fetched_bytes', change.fetchedBytes])
+    if (change.shortOfFundsAtMs !== undefined) columns.push(['short_of_funds_at', change.shortOfFundsAtMs])
+    if (change.settlement !== undefined) columns.push(['settlement', change.settlement])
+    if (change.images !== undefined) columns.push(['images', JSON.stringify(change.images)])
+    if (change.endedAtMs !== undefined) columns.push(['ended_at', change.endedAtMs])
+    if (change.forget) columns.push(['pod', null])
+    if (columns.length === 0) return
+    const assignments = columns.map(([name]) => `${name} = ?`).join(', ')
+    this.#db.prepare(`UPDATE pods SET ${assignments} WHERE pod_id = ?`).run(...columns.map(([, value]) => value), podId)
+  }
+
+  pod(podId: string): PodRow | undefined {
+    const row = this.#db.prepare('SELECT * FROM pods WHERE pod_id = ?').get(podId)
+    return row && toPodRow(row)
+  }
+
+  byIdempotencyKey(publisher: string, key: string): PodRow | undefined {
+    const row = this.#db.prepare('SELECT * FROM pods WHERE publisher = ? AND idempotency_key = ?').get(publisher, key)
+    return row && toPodRow(row)
+  }
+
+  pods(phases: readonly Phase[]): PodRow[] {
+    const marks = phases.map(() => '?').join(', ')
+    return this.#db
+      .prepare(`SELECT * FROM pods WHERE phase IN (${marks}) ORDER BY accepted_at`)
+      .all(...phases)
+      .map(toPodRow)
+  }
+
+  /** Ended pods whose channel is not settled yet. */
+  unsettled(): PodRow[] {
+    return this.#db
+      .prepare(`SELECT * FROM pods WHERE phase IN ('stopped', 'failed') AND settlement IS NULL`)
+      .all()
+      .map(toPodRow)
+  }
+
+  /** Begins or lengthens the pod's interval `sequence`. */
+  putInterval(podId: string, sequence: number, { bootId, fromMs, toMs }: Interval): void {
+    this.#db
+      .prepare(
+        `INSERT INTO intervals VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (pod_id, sequence) DO UPDATE SET to_ms = max(to_ms, excluded.to_ms)`,
+      )
+      .run(podId, sequence, bootId, fromMs, toMs)
+  }
+
+  intervals(podId: string): Interval[] {
+    return this.#db
+      .prepare('SELECT boot_id, from_ms, to_ms FROM intervals WHERE pod_id = ? ORDER BY sequence')
+      .all(podId)
+      .map((row) => ({ bootId: String(row.boot_id), fromMs: Number(row.from_ms), toMs: Number(row.to_ms) }))
+  }
+
+  addReceipt(podId: string, cumulative: bigint, receipt: Uint8Array): void {
+    this.#db
+      .prepare(`INSERT INTO receipts SELECT ?1, coalesce(max(sequence), 0) + 1, ?2, ?3 FROM receipts WHERE pod_id = ?1`)
+      .run(podId, cumulative.toString(), receipt)
+  }
+
+  /** The newest receipt, encoded. */
+  lastReceipt(podId: string): { cumulative: bigint; receipt: Uint8Array } | undefined {
+    const row = this.#db
+      .prepare('SELECT cumulative, receipt FROM receipts WHERE pod_id = ? ORDER BY sequence DESC LIMIT 1')
+      .get(podId)
+    return row && { cumulative: BigInt(String(row.cumulative)), receipt: row.receipt as Uint8Array }
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close()
+  }
+}
+
+function conflict(held: Record<string, SQLOutputValue>, pod: NewPod): TrustedPodsError {
+  if (held.channel_id === pod.channelId) {
+    return new TrustedPodsError('CHANNEL_IN_USE', `channel ${pod.channelId} pays for pod ${held.pod_id} already`)
+  }
+  if (held.idempotency_key === pod.idempotencyKey) {
+    return new TrustedPodsError(
+      'PROVISION_KEY_REUSED',
+      `idempotency key ${pod.idempotencyKey} belongs to pod ${held.pod_id}`,
+    )
+  }
+  return new TrustedPodsError('PROVISION_BAD_REQUEST', `pod id ${pod.podId} is taken`)
+}

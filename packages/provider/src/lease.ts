@@ -1,0 +1,88 @@
+/** /trusted-pods/status, logs and stop: the life of a pod, for the publisher that provisioned it and nobody else. Spec: spec/PROTOCOL.md#lease. */
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
+import { fromHex, toHex } from '@trusted-pods/protocol/bytes.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import {
+  type LogMessageSchema,
+  type LogsRequest,
+  type Settlement,
+  SettlementSchema,
+  type StatusRequest,
+  type StopRequest,
+} from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
+import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
+import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
+import type { PodKeeper } from './pod-keeper.ts'
+import type { PodRow } from './pod-row.ts'
+import { followStatus, type StatusParts } from './pod-status.ts'
+
+/** Longest piece of one log line in a message. */
+const LINE_BYTES = 16 * 1024
+
+export interface LeaseParts {
+  readonly keeper: PodKeeper
+  readonly status: StatusParts
+}
+
+export async function* answerStatus(
+  { podId, follow }: StatusRequest,
+  caller: Caller,
+  { status }: LeaseParts,
+): AsyncGenerator<MessageInitShape<typeof StatusUpdateSchema>> {
+  const row = requireOwn(podId, caller, status)
+  yield* followStatus(row.podId, status, { signal: caller.signal, isLast: () => !follow })
+}
+
+export async function* answerLogs(
+  { podId, container, follow, tail }: LogsRequest,
+  caller: Caller,
+  { status }: LeaseParts,
+): AsyncGenerator<MessageInitShape<typeof LogMessageSchema>> {
+  const row = requireOwn(podId, caller, status)
+  requireContainer(row, container)
+  const { signal } = caller
+  const options = { follow, signal, ...(container && { container }), ...(tail > 0 && { tail }) }
+  for await (const line of status.runtime.logs(row.podId, options)) {
+    const text = line.text.length > LINE_BYTES ? line.text.subarray(0, LINE_BYTES) : line.text
+    yield {
+      result: { case: 'line', value: { container: line.container, timeNs: line.timeNs, stderr: line.stderr, text } },
+    }
+  }
+}
+
+export async function answerStop(
+  { podId }: StopRequest,
+  caller: Caller,
+  { keeper, status }: LeaseParts,
+): Promise<Settlement> {
+  const row = requireOwn(podId, caller, status)
+  await keeper.end(row.podId, { code: 'stopped-by-publisher', message: 'stopped by its publisher' })
+  const receipt = status.journal.lastReceipt(row.podId)
+  const settlement = status.journal.pod(row.podId)?.settlement
+  return create(SettlementSchema, {
+    ...(receipt && { receipt: fromBinary(ReceiptSchema, receipt.receipt) }),
+    transaction: (settlement && fromHex(settlement)) || new Uint8Array(),
+  })
+}
+
+/** A stranger learns no more of a pod that exists than of one that does not. */
+function requireOwn(podId: Uint8Array, { connection }: Caller, { journal }: StatusParts): PodRow {
+  const id = toHex(podId.slice(0, 32))
+  const row = journal.pod(id)
+  if (row?.publisher === connection.remotePeer.toString()) return row
+  throw new TrustedPodsError('STATUS_UNKNOWN_POD', `no pod ${id} of this publisher is known here`)
+}
+
+function requireContainer(row: PodRow, name: string): void {
+  if (row.phase !== 'running' || !row.pod)
+    throw new TrustedPodsError('STATUS_NOT_RUNNING', `the pod is ${row.phase}: there are no logs`)
+  const names = fromBinary(PodSchema, row.pod).containers.map((container) => container.name)
+  if (name !== '' && !names.includes(name)) {
+    throw new TrustedPodsError(
+      'STATUS_UNKNOWN_CONTAINER',
+      `the pod has no container of this name; it has ${names.join(', ')}`,
+    )
+  }
+}

@@ -1,0 +1,129 @@
+/** /trusted-pods/provision-service/0.0.1: from a sealed request to a pod in the journal, and its status until it runs. Spec: spec/PROTOCOL.md#provision. */
+import { type MessageInitShape, toBinary } from '@bufbuild/protobuf'
+import type { PeerId } from '@libp2p/interface'
+import { sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
+import { verifyAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
+import { type ChannelState, checkChannel, type OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
+import { fromProtoChannel, type OpenedChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
+import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
+import { PaymentChannelSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import type { ProvisionRequest, StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
+import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts'
+import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
+import { type Admitted, admit } from './admission.ts'
+import type { Capacity } from './capacity.ts'
+import type { Journal } from './journal.ts'
+import type { PodKeeper } from './pod-keeper.ts'
+import type { PodRow } from './pod-row.ts'
+import { followStatus, type StatusParts } from './pod-status.ts'
+import type { SessionTable } from './session.ts'
+
+export interface ProvisionParts {
+  readonly sessions: SessionTable
+  readonly keyPair: HpkeKeyPair
+  readonly journal: Journal
+  readonly keeper: PodKeeper
+  readonly capacity: Capacity
+  readonly chain: Chain
+  readonly own: OwnPayment
+  readonly peerId: PeerId
+  readonly status: StatusParts
+}
+
+const KEY_BYTES = 16
+
+export async function* answerProvision(
+  request: ProvisionRequest,
+  { connection, signal }: Caller,
+  parts: ProvisionParts,
+): AsyncGenerator<MessageInitShape<typeof StatusUpdateSchema>> {
+  parts.sessions.require(connection, request.session)
+  const podId = await accept(request, connection.remotePeer, parts)
+  parts.keeper.start(podId, connection)
+  yield* followStatus(podId, parts.status, { signal, isLast: (phase) => phase === 'running' })
+}
+
+/** The id of the pod that the request made, now or when it was sent before. */
+async function accept(request: ProvisionRequest, publisher: PeerId, parts: ProvisionParts): Promise<string> {
+  if (request.idempotencyKey.length !== KEY_BYTES) {
+    throw new TrustedPodsError(
+      'PROVISION_BAD_REQUEST',
+      `the idempotency key has ${request.idempotencyKey.length} bytes, ${KEY_BYTES} are wanted`,
+    )
+  }
+  const sealed = { encapsulatedKey: request.encapsulatedKey, sealed: request.sealedPod }
+  const podBytes = await unsealPod(sealed, { keyPair: parts.keyPair, session: request.session })
+  const requestDigest = toHex(await sha256(podBytes))
+  const repeated = findRepeated(request, { publisher, requestDigest }, parts)
+  if (repeated) return repeated.podId
+  const admitted = await admit(podBytes, request, publisher, { meter: parts.own.meter, peerId: parts.peerId })
+  const { channel, state } = await checkPayment(request, admitted, { podBytes, publisher, parts })
+  // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
+  const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
+  if (meanwhile) return meanwhile.podId
+  const podId = channel.terms.podId.slice(2)
+  const { quote } = admitted
+  const hold = {
+    quoteId: toHex(quote.id),
+    publisher: publisher.toString(),
+    resources: quote.resources,
+    httpHosts: quote.httpHosts,
+    expiresAtMs: 0,
+  }
+  parts.capacity.admit(hold, Date.now())
+  parts.journal.insert({
+    podId,
+    publisher: publisher.toString(),
+    idempotencyKey: toHex(request.idempotencyKey),
+    requestDigest,
+    pod: podBytes,
+    quote: toBinary(SignedQuoteSchema, request.quote as NonNullable<typeof request.quote>),
+    channelId: channelId(channel.terms, channel),
+    channel: toBinary(PaymentChannelSchema, request.channel as NonNullable<typeof request.channel>),
+    deposited: state.deposited,
+    acceptedAtMs: Date.now(),
+  })
+  return podId
+}
+
+/** @throws TrustedPodsError PROVISION_KEY_REUSED when the key came with another pod before. */
+function findRepeated(
+  { idempotencyKey }: ProvisionRequest,
+  { publisher, requestDigest }: { publisher: PeerId; requestDigest: string },
+  { journal }: ProvisionParts,
+): PodRow | undefined {
+  const row = journal.byIdempotencyKey(publisher.toString(), toHex(idempotencyKey))
+  if (row && row.requestDigest !== requestDigest) {
+    throw new TrustedPodsError(
+      'PROVISION_KEY_REUSED',
+      `this idempotency key came with another pod before: ${row.podId}`,
+    )
+  }
+  return row
+}
+
+async function checkPayment(
+  request: ProvisionRequest,
+  { quote, quoteDigest }: Admitted,
+  { podBytes, publisher, parts }: { podBytes: Uint8Array; publisher: PeerId; parts: ProvisionParts },
+): Promise<{ channel: OpenedChannel; state: ChannelState }> {
+  if (!request.channel) throw new TrustedPodsError('PROVISION_BAD_REQUEST', 'the request has no payment channel')
+  const channel = fromProtoChannel(request.channel)
+  const id = channelId(channel.terms, channel)
+  const provision = {
+    chainId: channel.chainId,
+    channelId: id,
+    podDigest: await sha256(podBytes),
+    quoteDigest,
+    publisherPeer: publisher.toMultihash().bytes,
+    providerPeer: parts.peerId.toMultihash().bytes,
+  }
+  await verifyAuthorization(request.authorization, provision, { payer: channel.terms.payer })
+  const state = await readChannel(parts.chain, id)
+  checkChannel({ ...channel, state, payment: quote.payment, token: quote.pricing.token, own: parts.own })
+  return { channel, state: state as ChannelState }
+}

@@ -1,0 +1,14 @@
+/** The quote that a pod in the journal was admitted by: proven then, read again now. Pure. */
+import { fromBinary } from '@bufbuild/protobuf'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
+import type { OpenedQuote } from '@trusted-pods/protocol/pricing/quote.ts'
+import type { PodRow } from './pod-row.ts'
+
+/** @throws TrustedPodsError PLATFORM_STATE when the journal holds no whole quote. */
+export function quoteOf(row: PodRow): OpenedQuote {
+  const quote = fromBinary(QuoteSchema, fromBinary(SignedQuoteSchema, row.quote).quote)
+  const { pricing, payment } = quote
+  if (!pricing || !payment) throw new TrustedPodsError('PLATFORM_STATE', `pod ${row.podId} has a quote without prices`)
+  return Object.assign(quote, { pricing, payment })
+}

@@ -1,0 +1,69 @@
+/** When a pod counts as running: no container has exited, and each HTTP port has answered. */
+import { connect } from 'node:net'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { httpRoutes } from './pod-spec.ts'
+import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
+
+/** Time for a server to open its port; slower ones exist, but a publisher waits for an answer. */
+const READY_TIMEOUT_MS = 60_000
+const PROBE_INTERVAL_MS = 150
+
+/** @throws TrustedPodsError PROVISION_CONTAINER_EXITED, or PROVISION_RUNTIME when a port stays closed. */
+export async function requireStarted(
+  observed: PodObservation,
+  pod: Pod,
+  { runtime, signal }: { runtime: PodRuntime; signal: AbortSignal },
+): Promise<void> {
+  const until = performance.now() + READY_TIMEOUT_MS
+  let current: PodObservation | undefined = observed
+  for (;;) {
+    requireNoneExited(current)
+    const closed = await closedPorts(current, pod)
+    if (closed.length === 0) return
+    if (performance.now() > until)
+      throw new TrustedPodsError(
+        'PROVISION_RUNTIME',
+        `${closed.join(', ')} did not open within ${READY_TIMEOUT_MS / 1000} s`,
+      )
+    await pause(PROBE_INTERVAL_MS, signal)
+    current = (await runtime.observe(observed.podId, { signal })) ?? current
+  }
+}
+
+function requireNoneExited({ containers }: PodObservation): void {
+  const exited = containers.find(({ state }) => state === 'exited')
+  if (exited)
+    throw new TrustedPodsError(
+      'PROVISION_CONTAINER_EXITED',
+      `container ${exited.name} exited with code ${exited.exitCode ?? 'unknown'} while the pod was starting`,
+    )
+}
+
+async function closedPorts({ address }: PodObservation, pod: Pod): Promise<string[]> {
+  const closed: string[] = []
+  for (const { container, targetPort } of httpRoutes(pod)) {
+    if (!address || !(await accepts(address, targetPort))) closed.push(`port ${targetPort} of ${container}`)
+  }
+  return closed
+}
+
+function accepts(host: string, port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connect({ host, port, timeout: 2_000 })
+  socket.once('connect', () => resolve(true))
+  socket.once('timeout', () => resolve(false))
+  socket.once('error', () => resolve(false))
+  return promise.finally(() => socket.destroy())
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, ms)
+  const onAbort = () => resolve()
+  signal.addEventListener('abort', onAbort, { once: true })
+  await promise
+  clearTimeout(timer)
+  signal.removeEventListener('abort', onAbort)
+  signal.throwIfAborted()
+}
