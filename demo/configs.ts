@@ -1,5 +1,7 @@
 /** The configuration files of the demo: what a provider and a publisher would write by hand. */
+import { once } from 'node:events'
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { CHAIN_ID, type DemoChain } from './chain.ts'
 import type { Places } from './places.ts'
@@ -25,9 +27,9 @@ export async function writeProviderConfig(
   await writeFile(
     places.providerConfig,
     `stateDir: state
-listen: [/ip4/127.0.0.1/tcp/0]
+listen: [/ip4/127.0.0.1/tcp/${await freePort()}]
 region: DE/demo
-http: {host: 127.0.0.1, port: 0, hosts: ["*.localhost"]}
+http: {host: 127.0.0.1, port: ${await freePort()}, hosts: ["*.localhost"]}
 engine: ${engineSocket}
 attester: simulated
 chain: ${chainLine(demo)}
@@ -62,6 +64,16 @@ engine: ${options.engineSocket}
 policy: policy.yaml
 `,
   )
+}
+
+/** A port of its own, so that a provider that is started again is found where it was. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address ? address.port : 0
 }
 
 function chainLine({ rpc, chain, token }: DemoChain): string {

@@ -14,8 +14,8 @@ export interface Places {
   readonly logs: string
 }
 
-export function demoPlaces(root: string): Places {
-  const folder = join(root, '.demo')
+/** @param folder by default `.demo` in the checkout. */
+export function demoPlaces(root: string, folder: string = join(root, '.demo')): Places {
   const providerState = join(folder, 'provider', 'state')
   return {
     root,

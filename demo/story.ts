@@ -12,10 +12,10 @@ import { podEscrowAbi } from '@trusted-pods/protocol/chain/gen/pod-escrow.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { type DemoChain, startDemoChain } from './chain.ts'
-import { startChild } from './children.ts'
 import { writeProviderConfig, writePublisherConfig } from './configs.ts'
 import { HELLO_IMAGES, helloImage } from './hello-image.ts'
 import { type Places, quietLog } from './places.ts'
+import { type Ready, startProviderProcess } from './provider-process.ts'
 import type { Stage } from './stage.ts'
 
 export interface StoryOptions {
@@ -28,12 +28,6 @@ export interface StoryOptions {
 const MANIFEST = 'examples/hello/trustedpods.yml'
 const HOST = 'hello.localhost'
 const TOKEN = { decimals: 6, symbol: 'tUSDC' }
-
-interface Ready {
-  peerId: string
-  http: string
-  simulatedRoot: string
-}
 
 export async function runStory(options: StoryOptions): Promise<void> {
   const { places, stage, keep, signal } = options
@@ -90,21 +84,13 @@ async function raiseEngine({ places, stage, signal }: StoryOptions): Promise<str
 async function raiseProvider({ places, stage }: StoryOptions, demo: DemoChain, engineSocket: string): Promise<Ready> {
   stage.step('Start a provider (tpodserver) with a simulated TEE')
   await writeProviderConfig(places, demo, { engineSocket })
-  const main = join(places.root, 'packages/provider/src/main.ts')
-  const args = [...process.execArgv, main, 'run', '--config', places.providerConfig]
   stage.say('$ tpodserver run')
-  const child = await startChild(places.folder, '1-tpodserver', {
-    program: process.execPath,
-    args,
-    logFile: join(places.logs, 'tpodserver.log'),
-  })
-  const ready = await stage.waiting('its keys, its development root and its registry record', child.line(parseReady))
+  const { ready } = await stage.waiting(
+    'its keys, its development root and its registry record',
+    startProviderProcess(places),
+  )
   stage.say(`peer ${ready.peerId}, HTTP front at ${ready.http}, announced in the registry`)
   return ready
-}
-
-function parseReady(line: string): Ready | undefined {
-  return line.startsWith('{') ? JSON.parse(line) : undefined
 }
 
 /** The publisher's program as a process of its own, in this terminal. */

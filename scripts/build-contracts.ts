@@ -21,6 +21,7 @@ const CONTRACTS = {
 /** No metadata at the end of the bytecode: it would change with every comment. */
 const SETTINGS = {
   evmVersion: 'cancun',
+  viaIR: true,
   optimizer: { enabled: true, runs: 800 },
   metadata: { appendCBOR: false, bytecodeHash: 'none' },
   outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object'] } },

@@ -14,7 +14,15 @@ import { CONFIG_TYPE, layerType, MANIFEST_TYPE } from '@trusted-pods/protocol/im
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { publishImage } from '@trusted-pods/protocol/image/publish.ts'
 import { MemoryBlockstore } from 'blockstore-core'
-import { collect, encodeConfig, type FixtureLayer, imageSource, packLayer, randomTar, sha256Text } from '../support/image-fixture.ts'
+import {
+  collect,
+  encodeConfig,
+  type FixtureLayer,
+  imageSource,
+  packLayer,
+  randomTar,
+  sha256Text,
+} from '../support/image-fixture.ts'
 
 const LIMITS = { encryptedBytes: 2 ** 30, unpackedBytes: 2 ** 30 }
 const skip = hasSkopeo() ? false : 'SKIPPED: skopeo is not installed here, so nothing below was proven against it'
@@ -62,7 +70,10 @@ async function writePlainLayout(folder: string, layers: readonly FixtureLayer[])
   const manifest = { schemaVersion: 2, mediaType: MANIFEST_TYPE, config, layers: await Promise.all(packed) }
   const annotations = { 'org.opencontainers.image.ref.name': 'latest' }
   const descriptor = await put(MANIFEST_TYPE, Buffer.from(JSON.stringify(manifest)))
-  await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ ...descriptor, annotations }] }))
+  await writeFile(
+    join(folder, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...descriptor, annotations }] }),
+  )
   await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
 }
 
@@ -76,10 +87,18 @@ test('skopeo decrypts what we published, byte for byte', { skip }, () =>
     await exportOciLayout(blockstore, { cid, folder: join(folder, 'encrypted') })
     const pem = `-----BEGIN PRIVATE KEY-----\n${Buffer.from(privateKey).toString('base64')}\n-----END PRIVATE KEY-----\n`
     await writeFile(join(folder, 'key.pem'), pem, { mode: 0o600 })
-    await skopeoCopy('--decryption-key', join(folder, 'key.pem'), `oci:${folder}/encrypted:latest`, `oci:${folder}/plain:latest`)
+    await skopeoCopy(
+      '--decryption-key',
+      join(folder, 'key.pem'),
+      `oci:${folder}/encrypted:latest`,
+      `oci:${folder}/plain:latest`,
+    )
 
     const manifest = await readManifest(join(folder, 'plain'))
-    assert.deepEqual(await readFile(blobPath(join(folder, 'plain'), manifest.config.digest)), Buffer.from(source.config))
+    assert.deepEqual(
+      await readFile(blobPath(join(folder, 'plain'), manifest.config.digest)),
+      Buffer.from(source.config),
+    )
     const blobs = await Promise.all(
       manifest.layers.map(({ digest }: { digest: string }) => readFile(blobPath(join(folder, 'plain'), digest))),
     )
@@ -87,7 +106,8 @@ test('skopeo decrypts what we published, byte for byte', { skip }, () =>
     assert.ok(blobs[0].equals(await collect(source.layers[0]?.open() ?? assert.fail())), 'gzip layer as it was')
     assert.ok(gunzipSync(blobs[1]).equals(plain), 'plain layer, gzipped by us')
     assert.ok(blobs[2].equals(await collect(source.layers[2]?.open() ?? assert.fail())), 'zstd layer as it was')
-  }))
+  }),
+)
 
 test('skopeo does not decrypt what we published with another key', { skip }, () =>
   withFolder(async (folder) => {
@@ -97,10 +117,16 @@ test('skopeo does not decrypt what we published with another key', { skip }, () 
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     await writeFile(join(folder, 'key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
     await assert.rejects(
-      skopeoCopy('--decryption-key', join(folder, 'key.pem'), `oci:${folder}/encrypted:latest`, `oci:${folder}/plain:latest`),
+      skopeoCopy(
+        '--decryption-key',
+        join(folder, 'key.pem'),
+        `oci:${folder}/encrypted:latest`,
+        `oci:${folder}/plain:latest`,
+      ),
       /no suitable key/,
     )
-  }))
+  }),
+)
 
 /** Keys by which skopeo encrypts, and the private ones that must each open the image. */
 const recipients: Record<string, () => { publicKey: KeyObject; privateKey: KeyObject }[]> = {
@@ -116,7 +142,10 @@ for (const [name, generate] of Object.entries(recipients)) {
   test(`we open what skopeo encrypted for ${name}`, { skip }, () =>
     withFolder(async (folder) => {
       const tars = [await randomTar(300_000), await randomTar(2_500_000)]
-      await writePlainLayout(join(folder, 'plain'), tars.map((tar) => ({ tar, compression: 'gzip' })))
+      await writePlainLayout(
+        join(folder, 'plain'),
+        tars.map((tar) => ({ tar, compression: 'gzip' })),
+      )
       const pairs = generate()
       const flags: string[] = []
       for (const [i, { publicKey }] of pairs.entries()) {
@@ -135,5 +164,6 @@ for (const [name, generate] of Object.entries(recipients)) {
           assert.ok((await collect(layer.open())).equals(tars[i] ?? assert.fail()), `layer ${i}`)
         }
       }
-    }))
+    }),
+  )
 }

@@ -24,7 +24,12 @@ export function packLayer(tar: Uint8Array, compression: Compression): Uint8Array
 }
 
 export function encodeConfig(diffIds: readonly string[], more: object = {}): Uint8Array {
-  const config = { architecture: 'amd64', os: 'linux', config: { Cmd: ['/hello'] }, rootfs: { type: 'layers', diff_ids: diffIds } }
+  const config = {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['/hello'] },
+    rootfs: { type: 'layers', diff_ids: diffIds },
+  }
   return Buffer.from(JSON.stringify({ ...config, ...more }))
 }
 

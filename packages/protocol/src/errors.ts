@@ -40,6 +40,7 @@ const ACTIONS = {
   QUOTE_EXPIRED: 'retry',
   QUOTE_MISMATCH: 'stop',
   QUOTE_TOO_EXPENSIVE: 'fix-input',
+  CHANNEL_BAD_AMOUNT: 'fix-input',
   CHANNEL_BAD_TERMS: 'stop',
   CHANNEL_WRONG_CHAIN: 'fix-input',
   CHANNEL_NOT_FOUND: 'retry',

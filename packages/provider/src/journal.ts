@@ -1,6 +1,6 @@
 /**
  * What the provider remembers, in SQLite: every transition is written here, durably, before it is acted on.
- * Holds pods' plaintext while they live: the file belongs on the TEE's encrypted disk. Spec: docs/architecture.md#journal.
+ * Holds pods' plaintext while they live: the file belongs on the TEE's encrypted disk. Spec: docs/architecture.md.
  */
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'

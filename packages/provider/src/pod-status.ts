@@ -71,12 +71,7 @@ async function describe(row: PodRow, parts: StatusParts): Promise<Update> {
     phase: PHASES[row.phase],
     podId: fromHex(row.podId) ?? new Uint8Array(),
     message: row.reason?.message ?? '',
-    containers: (observed?.containers ?? []).map(({ name, state, exitCode, restarts }) => ({
-      name,
-      state: STATES[state],
-      exitCode: exitCode ?? 0,
-      restarts,
-    })),
+    containers: pod && observed ? containersOf(pod, observed) : [],
     endpoints: pod && observed ? endpointsOf(pod, observed, parts.frontAddress) : [],
     ...(row.phase === 'failed' && row.reason && { refusal: refusalOf(row.reason) }),
     fetchedBytes: BigInt(row.fetchedBytes),
@@ -91,6 +86,15 @@ async function observe(podId: string, runtime: PodRuntime): Promise<PodObservati
   } catch {
     return undefined
   }
+}
+
+/** In the manifest's order. */
+function containersOf(pod: Pod, observed: PodObservation) {
+  const order = new Map(pod.containers.map(({ name }, i) => [name, i]))
+  const place = ({ name }: ContainerObservation) => order.get(name) ?? order.size
+  return observed.containers
+    .toSorted((a, b) => place(a) - place(b))
+    .map(({ name, state, exitCode, restarts }) => ({ name, state: STATES[state], exitCode: exitCode ?? 0, restarts }))
 }
 
 function endpointsOf(pod: Pod, { published }: PodObservation, frontAddress: string): Endpoint[] {

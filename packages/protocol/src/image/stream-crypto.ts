@@ -2,7 +2,7 @@
  * @trusted-pods/platform/stream-crypto.ts. */
 
 export interface StreamCipher {
-  /** AES-256-CTR is its own inverse; output length equals input length. */
+  /** AES-256-CTR is its own inverse; output length equals input length. The output is never reused. */
   update(bytes: Uint8Array): Uint8Array
 }
 
@@ -18,4 +18,6 @@ export interface StreamCrypto {
   sha256(): StreamDigest
   gunzip(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
   gzip(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
+  /** Zstandard, for layers that came so; absent where the platform has none. */
+  unzstd?(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
 }

@@ -1,6 +1,6 @@
 /**
  * What the provider asks of whatever runs containers. Docker is one implementation, Kubernetes can be the next without a
- * change above: the caller states what should be, level-triggered, and observes what is. Spec: docs/architecture.md#runtime.
+ * change above: the caller states what should be, level-triggered, and observes what is. Spec: docs/architecture.md.
  */
 import type { OpenedImage } from '@trusted-pods/protocol/image/opened-image.ts'
 

@@ -1,0 +1,81 @@
+/** Follows a deployment, new or resumed, to its running pod; after a failure says what is at risk and which ways lead out. */
+import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
+import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import { resumeLease } from '@trusted-pods/publisher/resume.ts'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
+import { openBlocks, removeBlocks } from '../blocks.ts'
+import { loadConfig } from '../config.ts'
+import { loadPolicy, openLeases, openNode, openPayingChain } from '../connections.ts'
+import type { Context } from '../context.ts'
+import { createDeployProgress, verdictLines } from '../deploy-progress.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { curlCommand, formatStatus, statusJson } from '../format-status.ts'
+import type { LeaseFiles } from '../lease-store.ts'
+import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
+
+export type Followed = { readonly kind: 'running' } | { readonly kind: 'not-confirmed' }
+
+/** `trustedpods deploy --resume`. */
+export async function resume(
+  context: Context,
+  reference: string,
+  { policy: file }: { policy?: string },
+): Promise<ExitCode> {
+  const config = await loadConfig(context.configPath)
+  const leases = openLeases(context)
+  const lease = await leases.find(reference)
+  const policy = await loadPolicy(config, file)
+  const chain = await openPayingChain(config, context)
+  await using own = await openNode(context)
+  await using blocks = await openBlocks(context, lease.id)
+  const { blockstore } = blocks
+  const events = resumeLease(lease, { node: own.node, chain, policy, blockstore, leases, signal: context.signal })
+  await follow(context, events, leases, lease)
+  await removeBlocks(context, lease.id)
+  return EXIT.OK
+}
+
+/** Prints the events and, in the end, the result. @param known the lease that is at stake from the start. */
+export async function follow(
+  context: Context,
+  events: AsyncIterable<DeployEvent | PassedOver>,
+  leases: LeaseFiles,
+  known?: Lease,
+): Promise<Followed> {
+  const print = createDeployProgress(context.output)
+  let running: { lease: Lease; status: LeaseStatus } | undefined
+  try {
+    for await (const event of events) {
+      print(event)
+      if (event.step === 'status') running = event
+    }
+  } catch (error) {
+    for (const line of verdictLines(error, context.output)) context.output.step('attest', line)
+    tellWaysOut(context, leases.lastSaved ?? known)
+    throw error
+  }
+  if (!running) return { kind: 'not-confirmed' }
+  printRunning(context, running)
+  return { kind: 'running' }
+}
+
+function printRunning({ output }: Context, { lease, status }: { lease: Lease; status: LeaseStatus }): void {
+  output.result(formatStatus(lease, status, output.colours), { ...leaseJson(lease), status: statusJson(lease, status) })
+  const id = shortId(lease.id)
+  const reach = status.endpoints.map(curlCommand).filter((command) => command !== undefined)
+  output.next(
+    ...reach.slice(0, 1),
+    `trustedpods status ${id}`,
+    `trustedpods logs ${id} --follow`,
+    `trustedpods stop ${id}`,
+  )
+}
+
+function tellWaysOut({ output }: Context, lease: Lease | undefined): void {
+  if (!lease || lease.kind === 'ended') return
+  const id = shortId(lease.id)
+  output.progress(`lease ${lease.id} (${lease.kind}) with provider ${lease.provider.peerId}: ${moneyAtRisk(lease)}`)
+  if (lease.kind !== 'closing') output.next(`trustedpods deploy --resume ${id}   # go on; nothing is paid twice`)
+  output.next(`trustedpods stop ${id}   # end it and get the money back`)
+}

@@ -1,0 +1,153 @@
+/** `trustedpods deploy`: a manifest on a provider, paid and running; or further with a lease that an earlier run left. */
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { manifestResources } from '@trusted-pods/protocol/manifest/resources.ts'
+import { randomPodId } from '@trusted-pods/publisher/channel.ts'
+import { chooseProvider, requireProvider } from '@trusted-pods/publisher/choose-provider.ts'
+import { deployOnFirst } from '@trusted-pods/publisher/deploy-first.ts'
+import type { ProviderOffer } from '@trusted-pods/publisher/offer.ts'
+import type { Plan } from '@trusted-pods/publisher/plan.ts'
+import { type Command, InvalidArgumentError } from 'commander'
+import { openBlocks, removeBlocks, sweepBlocks } from '../blocks.ts'
+import { type Config, loadConfig, required } from '../config.ts'
+import { askYesNo, requireSomebodyToAsk } from '../confirm.ts'
+import { loadPolicy, openLeases, openNode, openPayingChain, readProviders } from '../connections.ts'
+import type { Context } from '../context.ts'
+import { parseDeposit } from '../deposit.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { planJson } from '../format-plan.ts'
+import { imagePublisher } from '../image-publisher.ts'
+import { DEFAULT_MANIFEST, type ManifestFile, readManifest, readSecrets } from '../manifest-file.ts'
+import { countOf, formatQuantity } from '../units.ts'
+import type { Run } from './command.ts'
+import { type Followed, follow, resume } from './deploy-follow.ts'
+
+export interface DeployFlags {
+  yes?: boolean
+  dryRun?: boolean
+  deposit?: string
+  hours?: number
+  provider?: string
+  policy?: string
+  resume?: string
+}
+
+export function addDeploy(program: Command, run: Run): void {
+  program
+    .command('deploy')
+    .argument('[manifest]', 'manifest to deploy', DEFAULT_MANIFEST)
+    .description('run a manifest on an attested provider')
+    .option('-y, --yes', 'agree to the plan beforehand')
+    .option('--dry-run', 'stop after the plan: no money moves, nothing secret is sent')
+    .option('--deposit <amount>', 'what to put into the channel, as 1.5 or "1.5 USDC"')
+    .option('--hours <n>', 'put in what the pod can cost in this time (default: 24)', parseHours)
+    .option('--provider <id>', 'only this provider: its peer id or account')
+    .option('--policy <file>', 'policy in place of the configured one')
+    .option('--resume <lease>', 'go on with a lease that an earlier run left')
+    .action((path: string, flags: DeployFlags, command: Command) =>
+      run(command, (context) => start(context, path, flags)),
+    )
+}
+
+function start(context: Context, path: string, flags: DeployFlags): Promise<ExitCode> {
+  return flags.resume === undefined ? deploy(context, path, flags) : resume(context, flags.resume, flags)
+}
+
+async function deploy(context: Context, path: string, flags: DeployFlags): Promise<ExitCode> {
+  const { output, signal } = context
+  if (!flags.yes && !flags.dryRun) requireSomebodyToAsk(context)
+  const file = await readManifest(path)
+  for (const warning of file.warnings) output.progress(warning)
+  output.step(
+    'manifest',
+    `${path}: ${countOf(file.manifest.containers.length, 'container')}, ${manifestResources(file.manifest).map(formatQuantity).join(', ')}`,
+  )
+  const secrets = await readSecrets(file)
+  const config = await loadConfig(context.configPath)
+  const policy = await loadPolicy(config, flags.policy)
+  const chain = await openPayingChain(config, context)
+  const deposit = await parseDeposit(chain, flags)
+  const offers = await findOffers(context, { config, chain, policy, file, flags })
+  const leases = openLeases(context)
+  await sweepBlocks(
+    context,
+    (await leases.list()).leases.map(({ id }) => id),
+  )
+  const podId = randomPodId()
+  const leaseId = podId.slice(2)
+  let plan: Plan | undefined
+  const confirm = async (agreed: Plan) => {
+    plan = agreed
+    return !flags.dryRun && (flags.yes === true || (await askYesNo(context, 'Pay the deposit and deploy?')))
+  }
+  try {
+    await using own = await openNode(context)
+    await using blocks = await openBlocks(context, leaseId)
+    const { blockstore } = blocks
+    const images = imagePublisher(context, { config, blockstore })
+    const parts = {
+      node: own.node,
+      chain,
+      policy,
+      images,
+      blockstore,
+      secrets,
+      leases,
+      name: file.name,
+      podId,
+      confirm,
+      signal,
+    }
+    const events = deployOnFirst(file.manifest, offers, { ...parts, ...(deposit && { deposit }) })
+    const outcome = await follow(context, events, leases)
+    return outcome.kind === 'running' ? EXIT.OK : notDeployed(context, outcome, { plan, dryRun: flags.dryRun === true })
+  } finally {
+    // Kept only for a lease whose provider has yet to pull them.
+    const left = leases.lastSaved
+    if (left?.kind !== 'opening' && left?.kind !== 'funded') await removeBlocks(context, leaseId)
+  }
+}
+
+function notDeployed(
+  { output }: Context,
+  _: Followed,
+  { plan, dryRun }: { plan: Plan | undefined; dryRun: boolean },
+): ExitCode {
+  if (dryRun && plan) {
+    output.result('dry run: no money moved, nothing secret was sent', { dryRun: true, plan: planJson(plan) })
+    output.next('trustedpods deploy')
+    return EXIT.OK
+  }
+  output.progress('not deployed: no money moved, nothing secret was sent')
+  return EXIT.INTERRUPTED
+}
+
+interface Search {
+  config: Config
+  chain: Chain
+  policy: Policy
+  file: ManifestFile
+  flags: DeployFlags
+}
+
+/** The cheapest first. @throws TrustedPodsError QUOTE_NO_PROVIDER saying why each one is out of question. */
+async function findOffers(
+  context: Context,
+  { config, chain, policy, file, flags }: Search,
+): Promise<readonly ProviderOffer[]> {
+  const { id: chainId, token } = required(config, 'chain')
+  const { offers, skipped } = await readProviders(config, chain, context)
+  if (skipped.length > 0)
+    context.output.progress(`${skipped.length} rows of the registry cannot be used: trustedpods providers`)
+  const resources = manifestResources(file.manifest)
+  const only = flags.provider === undefined ? {} : { only: flags.provider }
+  return requireProvider(chooseProvider(offers, { resources, policy, chainId, token, ...only })).map(
+    ({ offer }) => offer,
+  )
+}
+
+function parseHours(text: string): number {
+  const hours = Number(text)
+  if (text.trim() !== '' && Number.isFinite(hours) && hours > 0 && hours <= 24 * 366) return hours
+  throw new InvalidArgumentError('a number of hours above 0, at most a year, is wanted')
+}

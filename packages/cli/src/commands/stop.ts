@@ -1,0 +1,71 @@
+/** `trustedpods stop`: ends a pod and brings the rest of the deposit back into the wallet. */
+import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import { type StopOutcome, stopLease } from '@trusted-pods/publisher/stop.ts'
+import type { Command } from 'commander'
+import { removeBlocks } from '../blocks.ts'
+import { loadConfig } from '../config.ts'
+import { askYesNo } from '../confirm.ts'
+import { findLease, LEASE_ARGUMENT, openLeases, openNode, openPayingChain } from '../connections.ts'
+import type { Context } from '../context.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { receiptJson } from '../format-status.ts'
+import { leaseJson, shortId } from '../lease-view.ts'
+import { formatDuration } from '../units.ts'
+import type { Run } from './command.ts'
+
+interface StopFlags {
+  yes?: boolean
+}
+
+export function addStop(program: Command, run: Run): void {
+  program
+    .command('stop')
+    .argument('[lease]', LEASE_ARGUMENT)
+    .description('end a pod and get back what it did not use')
+    .option('-y, --yes', 'do not ask, where the lease is not named')
+    .action((lease: string | undefined, flags: StopFlags, command: Command) =>
+      run(command, (context) => stop(context, lease, flags)),
+    )
+}
+
+async function stop(context: Context, reference: string | undefined, { yes = false }: StopFlags): Promise<ExitCode> {
+  const { output, signal } = context
+  const leases = openLeases(context)
+  const lease = await findLease(leases, reference)
+  if (reference === undefined && !yes && !(await askYesNo(context, `End ${lease.name} ${shortId(lease.id)}?`)))
+    return EXIT.INTERRUPTED
+  const config = await loadConfig(context.configPath)
+  const chain = await openPayingChain(config, context)
+  await using own = await openNode(context)
+  const report = (text: string) => output.step('status', text)
+  const outcome = await stopLease(chain, lease, { node: own.node, leases, report, signal })
+  await removeBlocks(context, lease.id)
+  output.result(formatOutcome(outcome), outcomeJson(outcome))
+  if (outcome.receipt.kind === 'invalid')
+    output.progress(`warning: the last receipt does not hold: ${outcome.receipt.reason}`)
+  if (outcome.kind === 'waiting')
+    output.next(`trustedpods stop ${shortId(lease.id)}   # from ${outcome.closeAt.toISOString()} on`)
+  return EXIT.OK
+}
+
+function formatOutcome(outcome: StopOutcome): string {
+  const { lease, receipt } = outcome
+  const money = (units: bigint) => formatAmount(units, lease.pricing)
+  if (outcome.kind === 'waiting') {
+    return `closing: the refund of lease ${shortId(lease.id)} is due at ${outcome.closeAt.toISOString()}, the provider may claim until then`
+  }
+  const time =
+    receipt.kind === 'verified'
+      ? ` for ${formatDuration(Number(receipt.runningSeconds))} of running, receipt verified`
+      : ''
+  return `ended: paid ${money(outcome.paid)}${time}; ${money(outcome.refund)} are back in the wallet`
+}
+
+function outcomeJson(outcome: StopOutcome) {
+  const { lease, receipt } = outcome
+  return {
+    ...leaseJson(lease),
+    receipt: receiptJson(receipt),
+    ...(outcome.kind === 'ended' && outcome.withdrawal !== undefined && { withdrawal: outcome.withdrawal }),
+  }
+}

@@ -1,0 +1,97 @@
+/** The configuration file: YAML, every key known, every value checked, paths taken from the file's folder. Spec: docs/cli.md#configuration. */
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Address } from 'viem'
+
+export interface ChainConfig {
+  /** EVM chain id. */
+  readonly id: bigint
+  /** Tried in this order; at least one. */
+  readonly rpc: readonly string[]
+  readonly escrow: Address
+  readonly registry: Address
+  /** ERC-20 that is paid with. */
+  readonly token: Address
+}
+
+/** A policy in a file of its own, or written in place. */
+export type PolicyConfig =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'inline'; readonly value: object }
+
+export interface Config {
+  /** The file that it was read from. */
+  readonly path: string
+  readonly chain?: ChainConfig
+  readonly wallet?: { readonly keyFile: string }
+  readonly policy?: PolicyConfig
+  /** Container engine: unix:///path, or a path. */
+  readonly engine?: string
+  /** Signed provider records, in place of the chain's registry. */
+  readonly registryFile?: string
+}
+
+/** A file that is not there is no error: commands say which key they miss. */
+export async function loadConfig(path: string): Promise<Config> {
+  try {
+    return parseConfig(await readFile(path, 'utf8'), path)
+  } catch (cause) {
+    if (cause instanceof TrustedPodsError) throw cause
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { path }
+    throw new TrustedPodsError('PLATFORM_CONFIG', `${path} cannot be read`, { cause })
+  }
+}
+
+/** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
+export function parseConfig(text: string, path: string): Config {
+  const root = parseConfigFile(text, path)
+  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile')
+  const folder = dirname(path)
+  const chain = root.section('chain')
+  const wallet = root.section('wallet')
+  const policy = readPolicy(root, folder)
+  const engine = root.optionalText('engine')
+  const registryFile = root.optionalText('registryFile')
+  return {
+    path,
+    ...(chain && { chain: readChain(chain) }),
+    ...(wallet && { wallet: readWallet(wallet, folder) }),
+    ...(policy && { policy }),
+    ...(engine !== undefined && { engine }),
+    ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
+  }
+}
+
+/** A part of the configuration that a command cannot do without.
+ * @throws TrustedPodsError PLATFORM_CONFIG */
+export function required<K extends 'chain' | 'wallet' | 'policy'>(config: Config, key: K): NonNullable<Config[K]> {
+  const value = config[key]
+  if (value !== undefined) return value
+  throw new TrustedPodsError('PLATFORM_CONFIG', `${config.path} does not set ${key}, which this command needs`)
+}
+
+function readChain(section: ConfigSection): ChainConfig {
+  section.only('id', 'rpc', 'escrow', 'registry', 'token')
+  return {
+    id: section.chainId('id'),
+    rpc: section.urls('rpc'),
+    escrow: section.address('escrow'),
+    registry: section.address('registry'),
+    token: section.address('token'),
+  }
+}
+
+function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
+  section.only('keyFile')
+  return { keyFile: resolve(folder, section.text('keyFile')) }
+}
+
+function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {
+  const value = root.value('policy')
+  if (value === undefined) return undefined
+  if (typeof value === 'string' && value !== '') return { kind: 'file', path: resolve(folder, value) }
+  if (typeof value === 'object' && value !== null) return { kind: 'inline', value }
+  return root.fail('policy', 'must be the path of a policy file or a policy')
+}

@@ -1,0 +1,94 @@
+/** Opens what a command works with, as the configuration says: node, chain, policy, providers, engine. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Libp2p } from '@libp2p/interface'
+import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
+import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
+import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { chainSource } from '@trusted-pods/protocol/registry/chain-source.ts'
+import { fileSource } from '@trusted-pods/protocol/registry/file-source.ts'
+import type { RegistrySource } from '@trusted-pods/protocol/registry/source.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import { type ProviderOffer, toOffer } from '@trusted-pods/publisher/offer.ts'
+import { parse } from 'yaml'
+import { type Config, type PolicyConfig, required } from './config.ts'
+import type { Context } from './context.ts'
+import { type LeaseFiles, openLeaseFiles } from './lease-store.ts'
+
+/** Our end of the wire: dials only. Disposing stops it. */
+export async function openNode({ stateFolder }: Context): Promise<{ node: Libp2p } & AsyncDisposable> {
+  const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
+  const node = await createNode({ privateKey, listen: [] })
+  return { node, [Symbol.asyncDispose]: async () => node.stop() }
+}
+
+/** The chain, to look at only. */
+export function openChain(config: Config, { signal }: Context): Promise<Chain> {
+  return connectChain(chainPlace(config), { signal })
+}
+
+/** The chain, with the wallet that pays. */
+export async function openPayingChain(config: Config, { signal }: Context): Promise<Chain> {
+  const account = await loadWalletKey(required(config, 'wallet').keyFile)
+  return connectChain(chainPlace(config), { account, signal })
+}
+
+function chainPlace(config: Config) {
+  const { id, ...contracts } = required(config, 'chain')
+  return { chainId: Number(id), ...contracts }
+}
+
+/** @param file takes the place of the configured policy. */
+export async function loadPolicy(config: Config, file?: string): Promise<Policy> {
+  const source: PolicyConfig = file === undefined ? required(config, 'policy') : { kind: 'file', path: file }
+  return parsePolicy(source.kind === 'inline' ? source.value : await readYamlFile(source.path))
+}
+
+async function readYamlFile(path: string): Promise<unknown> {
+  try {
+    return parse(await readFile(path, 'utf8'), { maxAliasCount: 0 })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new TrustedPodsError('ATTEST_POLICY_INVALID', `${path} cannot be read: ${reason}`, { cause })
+  }
+}
+
+export interface Announced {
+  readonly offers: readonly ProviderOffer[]
+  /** Rows that cannot be used, with the reason. */
+  readonly skipped: readonly string[]
+}
+
+/** Every provider that is announced. */
+export async function readProviders(config: Config, chain: Chain, { signal }: Context): Promise<Announced> {
+  const offers: ProviderOffer[] = []
+  const skipped: string[] = []
+  for await (const row of (await registrySource(config, chain)).providers({ signal })) {
+    if ('skipped' in row) skipped.push(`${row.account ?? 'a row'}: ${row.skipped}`)
+    else offers.push(toOffer(row))
+  }
+  return { offers, skipped }
+}
+
+async function registrySource({ registryFile }: Config, chain: Chain): Promise<RegistrySource> {
+  if (registryFile === undefined) return chainSource(chain)
+  try {
+    return fileSource(await readFile(registryFile), { chainId: chain.chainId, registry: chain.registry })
+  } catch (cause) {
+    throw new TrustedPodsError('PLATFORM_CONFIG', `registryFile ${registryFile} cannot be read`, { cause })
+  }
+}
+
+export function openLeases({ stateFolder }: Context): LeaseFiles {
+  return openLeaseFiles(join(stateFolder, 'leases'))
+}
+
+/** The lease that a command is about: the one named, else the only one that has not ended. */
+export function findLease(leases: LeaseFiles, reference: string | undefined): Promise<Lease> {
+  return reference === undefined ? leases.only() : leases.find(reference)
+}
+
+export const LEASE_ARGUMENT = 'lease id, its beginning, or name; not needed where there is only one'

@@ -1,0 +1,61 @@
+/** A deployment's events as lines of progress, each named by its step. */
+import { formatVerdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import { refusedVerdict } from '@trusted-pods/publisher/attest.ts'
+import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
+import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
+import { formatPlan } from './format-plan.ts'
+import { formatPhase } from './format-status.ts'
+import { shortId } from './lease-view.ts'
+import type { Output } from './output.ts'
+import { countOf, formatBytes } from './units.ts'
+
+/** Prints events; what was said last of a pod is not said again. */
+export function createDeployProgress(output: Output): (event: DeployEvent | PassedOver) => void {
+  const colours = output.progressColours
+  let lastPhase = ''
+  return (event) => {
+    switch (event.step) {
+      case 'manifest':
+        return output.step('manifest', `${countOf(event.images, 'image')} encrypted, ${formatBytes(event.bytes)}`)
+      case 'wire':
+        return output.step('wire', `connected to ${event.offer.peerId} at ${event.address}`)
+      case 'attest':
+        for (const line of formatVerdict(event.verdict, { color: hasColour(output) })) output.step('attest', line)
+        return
+      case 'quote':
+        output.step('quote', 'signed by the attested meter, valid for what was asked')
+        return output.progress(formatPlan(event.plan, colours))
+      case 'channel': {
+        const { channel, pricing, openTransaction, id } = event.lease
+        return output.step(
+          'channel',
+          `lease ${shortId(id)}: ${formatAmount(channel.deposit, pricing)} deposited, transaction ${openTransaction}`,
+        )
+      }
+      case 'provision': {
+        const phase = formatPhase(event.status, colours)
+        if (phase !== lastPhase) output.step('provision', phase)
+        lastPhase = phase
+        return
+      }
+      case 'status':
+        return output.step('status', formatPhase(event.status, colours))
+      case 'passed-over':
+        for (const line of verdictLines(event.error, output)) output.step('attest', line)
+        return output.progress(
+          `${colours.yellow('next provider:')} ${event.offer.peerId} cannot: ${event.error.code}, ${event.error.message}`,
+        )
+    }
+  }
+}
+
+/** The verdict behind a refusal, line by line; empty for other failures. */
+export function verdictLines(error: unknown, output: Output): string[] {
+  const verdict = refusedVerdict(error)
+  return verdict ? formatVerdict(verdict, { color: hasColour(output) }) : []
+}
+
+function hasColour({ progressColours }: Output): boolean {
+  return progressColours.red('') !== ''
+}

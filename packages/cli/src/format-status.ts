@@ -1,0 +1,84 @@
+/** A pod's status as text and as JSON. What the provider says is shown as its word. Pure. */
+import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import type { EndpointView } from '@trusted-pods/publisher/pod-status.ts'
+import type { LeaseStatus, ReceiptView } from '@trusted-pods/publisher/status-stream.ts'
+import type { Colours } from './colours.ts'
+import { shortId } from './lease-view.ts'
+import { countOf, formatBytes, formatDuration } from './units.ts'
+
+export function formatStatus(lease: Lease, status: LeaseStatus, colours: Colours): string {
+  const label = (text: string) => colours.dim(text.padEnd(11))
+  const lines = [
+    `${colours.bold(lease.name)} ${shortId(lease.id)}  ${formatPhase(status, colours)}`,
+    ...(lease.simulated ? [`${label('evidence')}${colours.red('SIMULATED - NOT CONFIDENTIAL')}`] : []),
+    `${label('provider')}${lease.provider.peerId}`,
+    ...(status.message === '' ? [] : [`${label('message')}${status.message}`]),
+    ...(status.failure ? [`${label('failure')}${colours.red(status.failure.code)}: ${status.failure.message}`] : []),
+    ...status.containers.map((container, i) => `${label(i === 0 ? 'containers' : '')}${formatContainer(container)}`),
+    ...status.endpoints.map((endpoint, i) => `${label(i === 0 ? 'endpoints' : '')}${formatEndpoint(endpoint)}`),
+    `${label('paid')}${formatReceipt(status.receipt, lease, colours)}`,
+  ]
+  return lines.join('\n')
+}
+
+/** One line for progress: "fetching 12 MB of 40 MB". */
+export function formatPhase({ phase, fetchedBytes, totalBytes }: LeaseStatus, colours: Colours): string {
+  if (phase === 'running') return colours.green(phase)
+  if (phase === 'failed') return colours.red(phase)
+  if (phase !== 'fetching' || fetchedBytes === 0n) return phase
+  return `${phase} ${formatBytes(fetchedBytes)}${totalBytes > 0n ? ` of ${formatBytes(totalBytes)}` : ''}`
+}
+
+export function formatEndpoint({ container, targetPort, url, connect }: EndpointView): string {
+  return `${url}  (${container}:${targetPort}${connect === undefined ? '' : `, connect to ${connect}`})`
+}
+
+/** A command that reaches an HTTP endpoint even where its host name does not resolve. */
+export function curlCommand({ url, connect }: EndpointView): string | undefined {
+  if (!/^https?:\/\/[\w.:[\]-]+$/.test(url)) return undefined
+  const { hostname, port } = new URL(url)
+  if (connect === undefined || !/^[\w.:[\]-]+$/.test(connect)) return `curl ${url}`
+  return `curl --connect-to ${hostname}:${port || '80'}:${connect} ${url}`
+}
+
+function formatContainer({ name, state, exitCode, restarts }: LeaseStatus['containers'][number]): string {
+  const exit = exitCode === undefined ? '' : ` with ${exitCode}`
+  return `${name}: ${state}${exit}${restarts > 0 ? `, ${countOf(restarts, 'restart')}` : ''}`
+}
+
+function formatReceipt(receipt: ReceiptView, { pricing, channel }: Lease, colours: Colours): string {
+  switch (receipt.kind) {
+    case 'none':
+      return 'no receipt yet'
+    case 'verified':
+      return `${formatAmount(receipt.owed, pricing)} of ${formatAmount(channel.deposit, pricing)} for ${formatDuration(Number(receipt.runningSeconds))}, receipt verified`
+    case 'invalid':
+      return colours.red(`the receipt does not hold: ${receipt.reason}`)
+  }
+}
+
+export function statusJson(lease: Lease, status: LeaseStatus) {
+  const { failure, receipt, fetchedBytes, totalBytes, ...rest } = status
+  return {
+    lease: lease.id,
+    name: lease.name,
+    simulated: lease.simulated,
+    provider: lease.provider.peerId,
+    ...rest,
+    fetchedBytes: Number(fetchedBytes),
+    totalBytes: Number(totalBytes),
+    ...(failure && { failure: { code: failure.code, message: failure.message } }),
+    receipt: receiptJson(receipt),
+  }
+}
+
+export function receiptJson(receipt: ReceiptView) {
+  switch (receipt.kind) {
+    case 'none':
+    case 'invalid':
+      return receipt
+    case 'verified':
+      return { kind: receipt.kind, owed: receipt.owed.toString(), runningSeconds: Number(receipt.runningSeconds) }
+  }
+}

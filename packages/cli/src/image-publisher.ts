@@ -1,0 +1,32 @@
+/** Publishes images from the engine of this machine and says how far it is. */
+import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
+import { createImagePublisher, type ImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
+import type { Blockstore } from 'interface-blockstore'
+import type { Config } from './config.ts'
+import type { Context } from './context.ts'
+import { openEngineImage } from './engine-images.ts'
+import { formatBytes } from './units.ts'
+
+/** 5 s between two lines about one image: a person sees that it goes on, a log does not drown. */
+const PROGRESS_INTERVAL_MS = 5_000
+
+export function imagePublisher(
+  { output, around: { env } }: Context,
+  { config, blockstore }: { config: Config; blockstore: Blockstore },
+): ImagePublisher {
+  let lastSaidAt = 0
+  return createImagePublisher({
+    blockstore,
+    crypto: nodeStreamCrypto,
+    openSource: (image, { signal }) => {
+      output.step('manifest', `reading and encrypting ${image}`)
+      lastSaidAt = performance.now()
+      return openEngineImage(image, { config, env, ...(signal && { signal }) })
+    },
+    onProgress: (image, { layer, layers, bytes }) => {
+      if (performance.now() - lastSaidAt < PROGRESS_INTERVAL_MS) return
+      lastSaidAt = performance.now()
+      output.step('manifest', `${image}: layer ${layer + 1} of ${layers}, ${formatBytes(bytes)} so far`)
+    },
+  })
+}

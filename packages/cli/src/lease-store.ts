@@ -1,0 +1,89 @@
+/** Leases as files of mode 0600, one each: they hold what opens the images until the pod runs. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { loadSecret, storeSecret } from '@trusted-pods/platform/secret-file.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Lease, LeaseStore } from '@trusted-pods/publisher/lease.ts'
+import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
+
+export interface LeaseFiles extends LeaseStore {
+  /** The newest first; a file that cannot be read is told in `problems` and breaks nothing. */
+  list(): Promise<{ leases: Lease[]; problems: string[] }>
+  /** By id, by a beginning of it of at least 4 digits, or by name where one lease alone that has not ended has it.
+   * @throws TrustedPodsError STATUS_UNKNOWN_POD */
+  find(reference: string): Promise<Lease>
+  /** The one lease that has not ended. @throws TrustedPodsError STATUS_UNKNOWN_POD when there is none or more than one. */
+  only(): Promise<Lease>
+  /** What was saved last by this process; undefined: nothing. */
+  readonly lastSaved: Lease | undefined
+}
+
+const SUFFIX = '.json'
+const LEAST_PREFIX = 4
+
+export function openLeaseFiles(folder: string): LeaseFiles {
+  let lastSaved: Lease | undefined
+  const list = () => readAll(folder)
+  return {
+    get lastSaved() {
+      return lastSaved
+    },
+    async save(lease) {
+      await storeSecret(join(folder, `${lease.id}${SUFFIX}`), new TextEncoder().encode(leaseToJson(lease)))
+      lastSaved = lease
+    },
+    list,
+    find: async (reference) => pick((await list()).leases, reference),
+    only: async () => pickOnly((await list()).leases),
+  }
+}
+
+async function readAll(folder: string): Promise<{ leases: Lease[]; problems: string[] }> {
+  const leases: Lease[] = []
+  const problems: string[] = []
+  for (const name of await namesIn(folder)) {
+    const path = join(folder, name)
+    try {
+      const bytes = await loadSecret(path)
+      if (bytes) leases.push(leaseFromJson(new TextDecoder().decode(bytes)))
+    } catch (error) {
+      problems.push(error instanceof TrustedPodsError ? `${path}: ${error.message}` : `${path} cannot be read`)
+    }
+  }
+  leases.sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+  return { leases, problems }
+}
+
+/** Temporary files of a write that was cut off have another ending. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).filter((name) => name.endsWith(SUFFIX))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+}
+
+function pick(leases: readonly Lease[], reference: string): Lease {
+  const isPrefix = /^[0-9a-f]+$/.test(reference) && reference.length >= LEAST_PREFIX
+  const byId = isPrefix ? leases.filter(({ id }) => id.startsWith(reference)) : []
+  const byName = leases.filter(({ name, kind }) => name === reference && kind !== 'ended')
+  const called = reference.slice(0, 64)
+  return requireOne(byId.length > 0 ? byId : byName, {
+    none: `there is no lease ${called} on this machine`,
+    many: `are called ${called}`,
+  })
+}
+
+function pickOnly(leases: readonly Lease[]): Lease {
+  const live = leases.filter(({ kind }) => kind !== 'ended')
+  return requireOne(live, { none: 'there is no lease on this machine that has not ended', many: 'have not ended' })
+}
+
+function requireOne(found: readonly Lease[], { none, many }: { none: string; many: string }): Lease {
+  const [lease, ...others] = found
+  if (!lease) throw new TrustedPodsError('STATUS_UNKNOWN_POD', none)
+  if (others.length === 0) return lease
+  const ids = found.map(({ id }) => id.slice(0, 12)).join(', ')
+  throw new TrustedPodsError('STATUS_UNKNOWN_POD', `${found.length} leases ${many}: ${ids}; name one by its id`)
+}

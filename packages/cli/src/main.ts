@@ -1,0 +1,30 @@
+/** `trustedpods`: checks the Node version before it loads anything that needs it, and ends on Ctrl-C. */
+import process from 'node:process'
+
+const NEEDED_MAJOR = 24
+/** A terminal and the launcher both hand on one Ctrl-C: what comes this soon after it is the same one. */
+const SAME_SIGNAL_MS = 500
+
+const major = Number(process.versions.node.split('.')[0])
+if (major < NEEDED_MAJOR) {
+  process.stderr.write(`error: Node ${NEEDED_MAJOR} is needed, this is ${process.versions.node}\n`)
+  process.exit(1)
+}
+
+const { runProgram } = await import('./program.ts')
+const { stdout, stderr, stdin, env } = process
+process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, stdin, env, signal: endSignal() })
+
+/** Aborts at the first SIGINT, SIGTERM or SIGHUP; a second one does not wait for anything. */
+function endSignal(): AbortSignal {
+  const ending = new AbortController()
+  let firstAt: number | undefined
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (firstAt !== undefined && performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(130)
+      firstAt ??= performance.now()
+      ending.abort(new DOMException(`ended by ${name}`, 'AbortError'))
+    })
+  }
+  return ending.signal
+}

@@ -1,0 +1,74 @@
+/**
+ * The one signature algorithm of AMD's certificates and revocation lists: RSASSA-PSS, SHA-384, MGF1 SHA-384, salt 48.
+ * Source: RFC 4055 §3.1. Pure.
+ */
+import { toBufferSource } from '../bytes.ts'
+import { DerCursor, type DerValue, readOid, readSmallInteger, TAG } from './der.ts'
+
+const RSASSA_PSS = '1.2.840.113549.1.1.10'
+const MGF1 = '1.2.840.113549.1.1.8'
+const SHA384 = '2.16.840.1.101.3.4.2.2'
+const SALT_BYTES = 48
+
+/** Whether an AlgorithmIdentifier is it. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED where it cannot be read. */
+export function isPssSha384(algorithm: DerValue): boolean {
+  const cursor = new DerCursor(algorithm.content)
+  if (readOid(cursor.next(TAG.oid)) !== RSASSA_PSS) return false
+  const parameters = new DerCursor(cursor.next(TAG.sequence).content)
+  cursor.end()
+  return hasPssParameters(parameters)
+}
+
+/** RSASSA-PSS-params: [0] hash, [1] mask generation, [2] salt length, [3] trailer field 1 (the default). */
+function hasPssParameters(cursor: DerCursor): boolean {
+  const hash = cursor.optional(TAG.context0)
+  const mask = cursor.optional(TAG.context1)
+  const salt = cursor.optional(TAG.context2)
+  const trailer = cursor.optional(TAG.context3)
+  cursor.end()
+  // The defaults of the first three are SHA-1 and 20: never ours.
+  if (hash === undefined || mask === undefined || salt === undefined) return false
+  if (trailer !== undefined && readSmallInteger(inner(trailer, TAG.integer)) !== 1) return false
+  return (
+    isSha384(inner(hash, TAG.sequence)) &&
+    isMgf1Sha384(inner(mask, TAG.sequence)) &&
+    readSmallInteger(inner(salt, TAG.integer)) === SALT_BYTES
+  )
+}
+
+function isMgf1Sha384(algorithm: DerValue): boolean {
+  const cursor = new DerCursor(algorithm.content)
+  if (readOid(cursor.next(TAG.oid)) !== MGF1) return false
+  const hash = cursor.next(TAG.sequence)
+  cursor.end()
+  return isSha384(hash)
+}
+
+function isSha384(algorithm: DerValue): boolean {
+  const cursor = new DerCursor(algorithm.content)
+  const oid = readOid(cursor.next(TAG.oid))
+  cursor.optional(TAG.null)
+  cursor.end()
+  return oid === SHA384
+}
+
+/** The one value inside an explicit context tag. */
+function inner(value: DerValue, tag: number): DerValue {
+  const cursor = new DerCursor(value.content)
+  const found = cursor.next(tag)
+  cursor.end()
+  return found
+}
+
+/** Whether `signature` over `signed` is by the RSA key; false too for a key that cannot be used. */
+export async function verifyPssSha384(spki: Uint8Array, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
+  const algorithm = { name: 'RSA-PSS', hash: 'SHA-384' }
+  try {
+    const key = await crypto.subtle.importKey('spki', toBufferSource(spki), algorithm, false, ['verify'])
+    const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
+    return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+  } catch {
+    // A hostile key makes WebCrypto throw: it proves nothing, as a wrong signature does.
+    return false
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A connection to an EVM chain by JSON-RPC over HTTP, with the place of our contracts on it. An endpoint that does not answer is
+ * "not known", never "no funds". Spec: spec/PAYMENT.md#chain.
+ */
+import {
+  type Address,
+  createPublicClient,
+  defineChain,
+  fallback,
+  http,
+  type LocalAccount,
+  type PublicClient,
+} from 'viem'
+import { TrustedPodsError } from '../errors.ts'
+import { fromChain } from './chain-error.ts'
+import { createWallet, type Wallet } from './wallet.ts'
+
+/** A chain and the endpoints through which it is reached, the first one preferred. */
+export interface ChainEndpoints {
+  readonly chainId: number
+  /** http or https URLs. */
+  readonly rpc: readonly string[]
+}
+
+export interface ChainConfig extends ChainEndpoints {
+  readonly escrow: Address
+  readonly registry: Address
+  /** The token to pay in, where one is set. */
+  readonly token?: Address
+}
+
+export interface ConnectOptions {
+  /** Who sends transactions; without it the chain can only be read. */
+  readonly account?: LocalAccount
+  /** Blocks, its own one included, before a transaction counts. */
+  readonly confirmations?: number
+  /** How often an awaited transaction is asked for. */
+  readonly pollingIntervalMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** A chain without our contracts: enough to deploy them. */
+export interface ChainNode {
+  readonly chainId: number
+  readonly public: PublicClient
+  readonly wallet: Wallet | undefined
+  readonly confirmations: number
+}
+
+/** A chain with our contracts. `channelId(terms, chain)` takes it as the escrow's place. */
+export interface Chain extends ChainNode {
+  readonly escrow: Address
+  readonly registry: Address
+  readonly token: Address | undefined
+}
+
+/** 10 s for one request: past it the next endpoint is tried. */
+export const RPC_TIMEOUT_MS = 10_000
+/** Rounds through all endpoints after the first, 150 and 300 ms later: a hiccup is bridged, an outage is told. */
+const RPC_RETRIES = 2
+/** One block is enough where a reorganisation costs less than the pod's first minutes; raise it for large deposits. */
+export const DEFAULT_CONFIRMATIONS = 1
+/** 1 s: an anvil or L2 block takes about as long. */
+export const DEFAULT_POLLING_INTERVAL_MS = 1_000
+
+/**
+ * A chain whose id is right at every endpoint that answers, and that has code at both contract addresses.
+ * @throws TrustedPodsError CHANNEL_WRONG_CHAIN or CHANNEL_RPC_UNAVAILABLE.
+ */
+export async function connectChain(config: ChainConfig, options: ConnectOptions = {}): Promise<Chain> {
+  const node = await connectNode(config, options)
+  const { escrow, registry, token } = config
+  await Promise.all([requireCode(node, escrow, 'escrow'), requireCode(node, registry, 'registry')])
+  return { ...node, escrow, registry, token }
+}
+
+/** A chain whose id is right; our contracts need not be there. Same errors as connectChain. */
+export async function connectNode(endpoints: ChainEndpoints, options: ConnectOptions = {}): Promise<ChainNode> {
+  options.signal?.throwIfAborted()
+  const { chainId, rpc } = endpoints
+  await checkChainIds(endpoints)
+  const chain = defineChain({
+    id: chainId,
+    name: `chain ${chainId}`,
+    nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
+    rpcUrls: { default: { http: [...rpc] } },
+  })
+  const client: PublicClient = createPublicClient({
+    chain,
+    transport: fallback(rpc.map(transport), { retryCount: RPC_RETRIES }),
+    pollingInterval: options.pollingIntervalMs ?? DEFAULT_POLLING_INTERVAL_MS,
+    // A cached head would hide the block that a transaction has just made.
+    cacheTime: 0,
+  })
+  const wallet = options.account === undefined ? undefined : createWallet(options.account)
+  return { chainId, public: client, wallet, confirmations: options.confirmations ?? DEFAULT_CONFIRMATIONS }
+}
+
+/** @throws TrustedPodsError CHANNEL_WALLET when the chain was connected without an account. */
+export function requireWallet(node: ChainNode): Wallet {
+  if (node.wallet === undefined)
+    throw new TrustedPodsError('CHANNEL_WALLET', 'no account is set: this needs one that can sign')
+  return node.wallet
+}
+
+/** Without a count of its own, which would multiply with that of the fallback around it. */
+function transport(url: string) {
+  return http(url, { timeout: RPC_TIMEOUT_MS })
+}
+
+/** Asks every endpoint, so that the second of a list cannot lead to another chain on the day that the first one fails. */
+async function checkChainIds({ chainId, rpc }: ChainEndpoints): Promise<void> {
+  const hosts = rpc.map(hostOf)
+  if (hosts.length === 0) throw new TrustedPodsError('CHANNEL_WRONG_CHAIN', 'no RPC URL is given, wanted at least one')
+  const answers = await Promise.allSettled(
+    rpc.map((url) =>
+      createPublicClient({ transport: fallback([transport(url)], { retryCount: RPC_RETRIES }) }).getChainId(),
+    ),
+  )
+  for (const [i, answer] of answers.entries()) {
+    if (answer.status === 'fulfilled' && answer.value !== chainId) {
+      throw new TrustedPodsError('CHANNEL_WRONG_CHAIN', `${hosts[i]} is chain ${answer.value}, wanted ${chainId}`)
+    }
+  }
+  if (answers.every((answer) => answer.status === 'rejected')) {
+    throw new TrustedPodsError('CHANNEL_RPC_UNAVAILABLE', `no RPC endpoint answers: ${hosts.join(', ')}`)
+  }
+}
+
+/** Host and port only: paths and user parts of RPC URLs often hold a key. */
+function hostOf(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
+    throw new TrustedPodsError('CHANNEL_WRONG_CHAIN', 'an RPC URL is not an http or https URL')
+  }
+  return parsed.host
+}
+
+async function requireCode(node: ChainNode, address: Address, what: string): Promise<void> {
+  const code = await fromChain(`reading the ${what} contract`, node.public.getCode({ address }))
+  if (code !== undefined && code !== '0x') return
+  throw new TrustedPodsError(
+    'CHANNEL_WRONG_CHAIN',
+    `there is no ${what} contract at ${address} on chain ${node.chainId}`,
+  )
+}

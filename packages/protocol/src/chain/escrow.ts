@@ -1,0 +1,201 @@
+/**
+ * The escrow contract: opening, claiming and closing of channels. Each transaction is simulated first and awaited; what the contract
+ * refuses comes as a closed code. Spec: spec/PAYMENT.md#escrow.
+ */
+import { type Address, encodeFunctionData, type Hex } from 'viem'
+import { toHex } from '../bytes.ts'
+import type { ChannelState } from '../channel/check-channel.ts'
+import type { SignedClose } from '../channel/close.ts'
+import type { ChannelTerms } from '../channel/terms.ts'
+import type { Voucher } from '../channel/voucher.ts'
+import { TrustedPodsError } from '../errors.ts'
+import type { Receipt } from '../gen/trustedpods/v0/payment_pb.ts'
+import { fromChain } from './chain-error.ts'
+import { type Chain, requireWallet } from './client.ts'
+import { podEscrowAbi } from './gen/pod-escrow.ts'
+import { signPermit } from './permit.ts'
+import { approveToken, tokenAllowance, tokenBalance } from './token.ts'
+import { type Mined, type TransactOptions, transact } from './transact.ts'
+
+export interface DepositOptions extends TransactOptions {
+  /** Base units of the terms' token. */
+  readonly deposit: bigint
+}
+
+/** Opens a channel with the payer's tokens; its id is `channelId(terms, chain)`. */
+export async function openChannel(
+  chain: Chain,
+  terms: ChannelTerms,
+  { deposit, signal }: DepositOptions,
+): Promise<Mined> {
+  const open = encodeFunctionData({ abi: podEscrowAbi, functionName: 'open', args: [terms, deposit] })
+  return await pay(chain, { token: terms.token, amount: deposit, call: open, what: 'opening the channel', signal })
+}
+
+/** Adds the wallet's tokens to an open channel. */
+export async function topUp(chain: Chain, terms: ChannelTerms, { deposit, signal }: DepositOptions): Promise<Mined> {
+  const add = encodeFunctionData({ abi: podEscrowAbi, functionName: 'topUp', args: [terms, deposit] })
+  return await pay(chain, { token: terms.token, amount: deposit, call: add, what: 'topping up the channel', signal })
+}
+
+/** The channel as of the latest block; undefined when it was never opened. */
+export async function readChannel(chain: Chain, id: Hex): Promise<ChannelState | undefined> {
+  const read = chain.public.readContract({
+    address: chain.escrow,
+    abi: podEscrowAbi,
+    functionName: 'channels',
+    args: [id],
+  })
+  const channel = await fromChain('reading the channel', read)
+  return channel.openedAt === 0 ? undefined : channel
+}
+
+/** What receipts may have claimed in all at the pending block, base units; 0 for a channel never opened. */
+export function accruedCap(chain: Chain, terms: ChannelTerms): Promise<bigint> {
+  const call = {
+    address: chain.escrow,
+    abi: podEscrowAbi,
+    functionName: 'accruedCap',
+    args: [terms],
+    blockTag: 'pending',
+  } as const
+  return fromChain('reading the cap', chain.public.readContract(call))
+}
+
+/** Base units that an account may withdraw. */
+export function credit(chain: Chain, { account, token }: { account: Address; token: Address }): Promise<bigint> {
+  const call = { address: chain.escrow, abi: podEscrowAbi, functionName: 'credit', args: [account, token] } as const
+  return fromChain('reading the credit', chain.public.readContract(call))
+}
+
+/** Credits the provider by a receipt of the meter; anyone may send it. */
+export function claim(
+  chain: Chain,
+  terms: ChannelTerms,
+  { receipt, signal }: TransactOptions & { receipt: Receipt },
+): Promise<Mined> {
+  return send(chain, encodeClaim(terms, receipt), { what: 'claiming', signal })
+}
+
+/** Credits the provider by a voucher of the payer; anyone may send it. */
+export function redeem(
+  chain: Chain,
+  terms: ChannelTerms,
+  { voucher, signal }: TransactOptions & { voucher: Voucher },
+): Promise<Mined> {
+  const args = [terms, voucher.cumulative, hex(voucher.signature)] as const
+  return send(chain, encodeFunctionData({ abi: podEscrowAbi, functionName: 'redeem', args }), {
+    what: 'redeeming a voucher',
+    signal,
+  })
+}
+
+export interface LetGoOptions extends TransactOptions {
+  /** A last receipt to claim; at most the cap, or the whole transaction fails. */
+  readonly receipt?: Receipt
+}
+
+/**
+ * The provider closes at once, after a last claim in the same transaction; the rest goes to the payer's credit. A receipt that brings
+ * nothing new is passed over, so that a stranger who claimed it first cannot hold up the close.
+ */
+export function settleClose(chain: Chain, terms: ChannelTerms, { receipt, signal }: LetGoOptions = {}): Promise<Mined> {
+  const cumulative = receipt === undefined ? 0n : BigInt(receipt.cumulative)
+  const settle = encodeSettle(terms, { cumulative, deadline: 0n, signature: new Uint8Array() })
+  if (receipt === undefined) return send(chain, settle, { what: 'closing the channel', signal })
+  const item = { terms, cumulative, usageHash: hex(receipt.usageHash), meterSig: hex(receipt.signature) }
+  const lastClaim = encodeFunctionData({ abi: podEscrowAbi, functionName: 'claimBatch', args: [[item]] })
+  return send(chain, encodeMulticall([lastClaim, settle]), { what: 'claiming and closing the channel', signal })
+}
+
+/** The payer closes at once with the provider's signed agreement. */
+export function settleByAgreement(
+  chain: Chain,
+  terms: ChannelTerms,
+  { close, signal }: TransactOptions & { close: SignedClose },
+): Promise<Mined> {
+  return send(chain, encodeSettle(terms, close), { what: 'closing the channel', signal })
+}
+
+/** The payer asks to close; the refund is due after the unlock delay. */
+export function requestClose(chain: Chain, terms: ChannelTerms, { signal }: TransactOptions = {}): Promise<Mined> {
+  const data = encodeFunctionData({ abi: podEscrowAbi, functionName: 'requestClose', args: [terms] })
+  return send(chain, data, { what: 'requesting the close', signal })
+}
+
+/** Ends a channel whose unlock delay is over; anyone may. The rest goes to the payer's credit. */
+export function finalizeClose(chain: Chain, terms: ChannelTerms, { signal }: TransactOptions = {}): Promise<Mined> {
+  const data = encodeFunctionData({ abi: podEscrowAbi, functionName: 'finalizeClose', args: [terms] })
+  return send(chain, data, { what: 'finalising the close', signal })
+}
+
+export interface WithdrawOptions extends TransactOptions {
+  readonly token: Address
+  /** The wallet's own account by default. */
+  readonly to?: Address
+  /** Base units; all of the credit by default. */
+  readonly amount?: bigint
+}
+
+/** Moves the wallet's credit out of the escrow. */
+export function withdraw(chain: Chain, { token, to, amount = 0n, signal }: WithdrawOptions): Promise<Mined> {
+  const args = [token, to ?? requireWallet(chain).account.address, amount] as const
+  return send(chain, encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdraw', args }), {
+    what: 'withdrawing',
+    signal,
+  })
+}
+
+interface Payment extends TransactOptions {
+  readonly token: Address
+  readonly amount: bigint
+  readonly call: Hex
+  readonly what: string
+}
+
+/** One transaction with a permit or an allowance that is there already, else two. */
+async function pay(chain: Chain, { token, amount, call, what, signal }: Payment): Promise<Mined> {
+  const owner = requireWallet(chain).account.address
+  const balance = await tokenBalance(chain, { token, account: owner })
+  if (balance < amount) {
+    throw new TrustedPodsError(
+      'CHANNEL_NO_FUNDS',
+      `${owner} has ${balance} base units of token ${token}, the deposit is ${amount}`,
+    )
+  }
+  const allowance = await tokenAllowance(chain, { token, owner, spender: chain.escrow })
+  if (allowance >= amount) return await send(chain, call, { what, signal })
+  const permit = await signPermit(chain, { token, spender: chain.escrow, amount })
+  if (permit === undefined) {
+    await approveToken(chain, { token, to: chain.escrow, amount, signal })
+    return await send(chain, call, { what, signal })
+  }
+  const args = [token, amount, permit.deadline, permit.v, permit.r, permit.s] as const
+  const permitCall = encodeFunctionData({ abi: podEscrowAbi, functionName: 'selfPermit', args })
+  return await send(chain, encodeMulticall([permitCall, call]), { what, signal })
+}
+
+function send(chain: Chain, data: Hex, { what, signal }: TransactOptions & { what: string }): Promise<Mined> {
+  return transact(chain, { to: chain.escrow, data, abi: podEscrowAbi, what }, { signal })
+}
+
+function encodeClaim(terms: ChannelTerms, receipt: Receipt): Hex {
+  const args = [terms, BigInt(receipt.cumulative), hex(receipt.usageHash), hex(receipt.signature)] as const
+  return encodeFunctionData({ abi: podEscrowAbi, functionName: 'claim', args })
+}
+
+function encodeSettle(terms: ChannelTerms, { cumulative, deadline, signature }: SignedClose): Hex {
+  return encodeFunctionData({
+    abi: podEscrowAbi,
+    functionName: 'settleClose',
+    args: [terms, cumulative, deadline, hex(signature)],
+  })
+}
+
+function encodeMulticall(calls: Hex[]): Hex {
+  return encodeFunctionData({ abi: podEscrowAbi, functionName: 'multicall', args: [calls] })
+}
+
+function hex(bytes: Uint8Array): Hex {
+  return `0x${toHex(bytes)}`
+}

@@ -1,0 +1,211 @@
+/** Transfer of image blocks by CID: the publisher serves, the provider pulls. Spec: spec/IMAGES.md#transfer. */
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { Blockstore } from 'interface-blockstore'
+import { CID } from 'multiformats/cid'
+import { equalBytes } from '../bytes.ts'
+import { TrustedPodsError } from '../errors.ts'
+import { BlockMessageSchema, BlocksRequestSchema } from '../gen/trustedpods/v0/blocks_pb.ts'
+import { deadline } from '../wire/deadline.ts'
+import { type Framed, framed } from '../wire/framing.ts'
+import { BLOCKS, EXCHANGES_PER_PROTOCOL } from '../wire/protocols.ts'
+import type { Host } from '../wire/serve.ts'
+import { checkCid, findBlock, isBlockOf, parseTreeCid } from './block.ts'
+import { MAX_BATCH_BLOCKS, TreeWalk } from './tree-walk.ts'
+
+/** Largest block that is sent: the chunk size of the tree. */
+const MAX_SENT_BYTES = 1024 * 1024
+/** Streams that pull at once: hides the round trip without crowding a thin link. */
+const STREAMS = 4
+/** Longest time without a byte; a transfer that moves has no deadline. */
+const SILENCE_MS = 30_000
+
+export interface ServeBlocksOptions {
+  readonly blockstore: Blockstore
+  /** Who may pull; absent: anybody who knows a CID. What is served is ciphertext. */
+  readonly allow?: (peer: PeerId) => boolean
+}
+
+export interface FetchTreeOptions {
+  /** Binary CIDv1 of the tree. */
+  readonly cid: Uint8Array
+  readonly blockstore: Blockstore
+  /** Cap on all blocks of the tree together, those already held included. */
+  readonly maxBytes: number
+  readonly signal?: AbortSignal
+  /** Called with the bytes received so far in this call. */
+  readonly onProgress?: (fetchedBytes: number) => void
+  /** Longest time without a byte; default 30 s. */
+  readonly silenceMs?: number
+}
+
+/** Serves blocks until `host.unhandle(BLOCKS.id)`. A peer that is not allowed, or asks for what is not legal, is reset. */
+export async function serveBlocks(host: Host, { blockstore, allow }: ServeBlocksOptions): Promise<void> {
+  let running = 0
+  await host.handle(
+    BLOCKS.id,
+    async (stream, connection) => {
+      running++
+      try {
+        if (allow && !allow(connection.remotePeer)) throw new Error('this peer may not pull')
+        if (running > EXCHANGES_PER_PROTOCOL) throw new Error('too many peers pull')
+        await answerAll(stream, blockstore)
+      } catch (error) {
+        // The puller sees the reset and says why it has no image; nothing here depends on it.
+        stream.abort(error instanceof Error ? error : new Error(String(error)))
+      } finally {
+        running--
+      }
+    },
+    { maxInboundStreams: BLOCKS.streamsPerConnection },
+  )
+}
+
+async function answerAll(stream: Stream, blockstore: Blockstore): Promise<void> {
+  const frames = framed(stream, { readBytes: BLOCKS.requestBytes, writeBytes: BLOCKS.responseBytes })
+  const signal = () => deadline(BLOCKS.timeoutMs, frames.closed)
+  for (;;) {
+    const request = await frames.readOrEnd(BlocksRequestSchema, { signal: signal() })
+    if (!request) break
+    for (const cid of parseCids(request.cids)) {
+      const data = await findBlock(blockstore, cid)
+      const found = data !== undefined && data.length <= MAX_SENT_BYTES
+      const message = found ? { cid: cid.bytes, found, data } : { cid: cid.bytes, found }
+      await frames.write(BlockMessageSchema, message, { signal: signal() })
+    }
+  }
+  await frames.close({ signal: signal() })
+}
+
+function parseCids(cids: readonly Uint8Array[]): CID[] {
+  if (cids.length === 0 || cids.length > MAX_BATCH_BLOCKS)
+    throw new TrustedPodsError('WIRE_MALFORMED', `${cids.length} CIDs asked for, wanted 1 to ${MAX_BATCH_BLOCKS}`)
+  return cids.map((cid) => checkCid(CID.decode(cid)))
+}
+
+/**
+ * Pulls a whole tree into the store, each block hashed before it is put; what is held already is not asked for.
+ * @throws TrustedPodsError PROVISION_IMAGE_FETCH when the peer lacks or falsifies a block, falls silent, or the tree is over
+ * the cap; PROVISION_IMAGE_REFUSED for blocks of another codec or hash.
+ */
+export async function fetchTree(
+  connection: Pick<Connection, 'newStream'>,
+  options: FetchTreeOptions,
+): Promise<{ bytes: number }> {
+  using silence = new Silence(options.silenceMs ?? SILENCE_MS)
+  const stopped = new AbortController()
+  const signal = AbortSignal.any([silence.signal, stopped.signal, ...(options.signal ? [options.signal] : [])])
+  try {
+    const walk = new TreeWalk(parseTreeCid(options.cid), { ...options, signal, onBlock: () => silence.broken() })
+    const intake = new Intake(walk, options)
+    const pulls = Array.from({ length: STREAMS }, () => pull(connection, { walk, intake, silence, signal }))
+    for (const each of pulls) each.catch((error) => stopped.abort(error))
+    // All of them, so that nothing is stored after a failure was told.
+    await Promise.allSettled(pulls)
+    stopped.signal.throwIfAborted()
+    return { bytes: walk.bytes }
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    throw toFetchError(silence.signal.aborted ? silence.signal.reason : error)
+  }
+}
+
+interface Pull {
+  readonly walk: TreeWalk
+  readonly intake: Intake
+  readonly silence: Silence
+  readonly signal: AbortSignal
+}
+
+/** One stream's share: asks, waits for all of the answer, asks again. */
+async function pull(connection: Pick<Connection, 'newStream'>, { walk, intake, silence, signal }: Pull): Promise<void> {
+  let frames: Framed | undefined
+  try {
+    for (let batch = await walk.next(); batch; batch = await walk.next()) {
+      // The peer ends a stream that idles while the others pull.
+      if (!frames || frames.closed.aborted) frames = await openStream(connection, silence, signal)
+      await frames.write(BlocksRequestSchema, { cids: batch.map((cid) => cid.bytes) }, { signal })
+      for (const cid of batch) await intake.take(cid, await frames.read(BlockMessageSchema, { signal }))
+    }
+    await frames?.close({ signal })
+  } finally {
+    frames?.abort(new Error('the transfer is over'))
+  }
+}
+
+async function openStream(
+  connection: Pick<Connection, 'newStream'>,
+  silence: Silence,
+  signal: AbortSignal,
+): Promise<Framed> {
+  const stream = await connection.newStream(BLOCKS.id, { signal, maxOutboundStreams: BLOCKS.streamsPerConnection })
+  const frames = framed(stream, { readBytes: BLOCKS.responseBytes, writeBytes: BLOCKS.requestBytes })
+  stream.addEventListener('message', () => silence.broken())
+  return frames
+}
+
+interface BlockAnswer {
+  readonly cid: Uint8Array
+  readonly found: boolean
+  readonly data: Uint8Array
+}
+
+/** Checks and stores what arrives. */
+class Intake {
+  readonly #walk: TreeWalk
+  readonly #options: FetchTreeOptions
+  #fetchedBytes = 0
+
+  constructor(walk: TreeWalk, options: FetchTreeOptions) {
+    this.#walk = walk
+    this.#options = options
+  }
+
+  async take(cid: CID, answer: BlockAnswer): Promise<void> {
+    if (!equalBytes(answer.cid, cid.bytes)) throw fetchFailed(`the publisher answered for another block than ${cid}`)
+    if (!answer.found) throw fetchFailed(`the publisher does not have block ${cid}`)
+    if (!(await isBlockOf(cid, answer.data)))
+      throw fetchFailed(`what the publisher sent as block ${cid} has another hash`)
+    await this.#options.blockstore.put(cid, answer.data)
+    this.#walk.accept(cid, answer.data)
+    this.#fetchedBytes += answer.data.length
+    this.#options.onProgress?.(this.#fetchedBytes)
+  }
+}
+
+/** Aborts when nothing was heard for a while. */
+class Silence implements Disposable {
+  readonly #controller = new AbortController()
+  readonly #limitMs: number
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs
+    this.broken()
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  broken(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(
+      () => this.#controller.abort(fetchFailed(`no byte from the publisher for ${this.#limitMs} ms`)),
+      this.#limitMs,
+    )
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+function toFetchError(error: unknown): TrustedPodsError {
+  if (error instanceof TrustedPodsError && error.code.startsWith('PROVISION_')) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return new TrustedPodsError('PROVISION_IMAGE_FETCH', `pulling the image failed: ${reason}`, { cause: error })
+}
+
+function fetchFailed(message: string): TrustedPodsError {
+  return new TrustedPodsError('PROVISION_IMAGE_FETCH', message)
+}

@@ -1,0 +1,114 @@
+/** Which blocks of a tree are still wanted: every block once, in the order of the files, bounded in bytes and in number. Pure but for the store. */
+import type { Blockstore } from 'interface-blockstore'
+import type { CID } from 'multiformats/cid'
+import { TrustedPodsError } from '../errors.ts'
+import { decodeDagPb, findBlock, isDagPb } from './block.ts'
+
+/** Blocks asked for at once; the protocol's bound. */
+export const MAX_BATCH_BLOCKS = 16
+/** Expected bytes of one answer: small enough that no transport has to pause it. */
+const MAX_BATCH_BYTES = 1024 * 1024
+/** A node of 1024 links has about 60 KiB; its link tells the size of all below it, not its own. */
+const NODE_BYTES = 128 * 1024
+/** A tree in whole chunks of 64 KiB or more fits, and what remembers it stays in memory. */
+const MIN_BYTES_PER_BLOCK = 64 * 1024
+const FREE_BLOCKS = 1024
+
+interface Wanted {
+  readonly cid: CID
+  readonly expectedBytes: number
+}
+
+export interface TreeWalkOptions {
+  readonly blockstore: Blockstore
+  readonly maxBytes: number
+  readonly signal: AbortSignal
+  /** Called for every block that is there. */
+  readonly onBlock: () => void
+}
+
+export class TreeWalk {
+  /** All blocks of the tree so far, bytes. */
+  bytes = 0
+  readonly #options: TreeWalkOptions
+  readonly #maxBlocks: number
+  readonly #seen = new Set<string>()
+  /** Last one first. */
+  readonly #pending: Wanted[] = []
+  #underWay = 0
+  #wake = Promise.withResolvers<void>()
+
+  constructor(root: CID, options: TreeWalkOptions) {
+    this.#options = options
+    this.#maxBlocks = FREE_BLOCKS + Math.ceil(options.maxBytes / MIN_BYTES_PER_BLOCK)
+    options.signal.addEventListener('abort', () => this.#signalChange())
+    this.#want(root, NODE_BYTES)
+  }
+
+  /** The next blocks to fetch, each to be given back by `accept`; undefined when the whole tree is held. */
+  async next(): Promise<CID[] | undefined> {
+    for (;;) {
+      this.#options.signal.throwIfAborted()
+      const batch = await this.#missing(this.#takeBatch())
+      if (batch.length > 0) return batch
+      if (this.#pending.length > 0) continue
+      if (this.#underWay === 0) return undefined
+      await this.#wake.promise
+    }
+  }
+
+  /** A block that was asked for or held, its hash checked. @throws TrustedPodsError PROVISION_IMAGE_FETCH past a bound. */
+  accept(cid: CID, bytes: Uint8Array): void {
+    this.bytes += bytes.length
+    if (this.bytes > this.#options.maxBytes)
+      throw tooMuch(`the image's tree has over ${this.#options.maxBytes} bytes, the most that is allowed`)
+    const links = isDagPb(cid) ? decodeDagPb(cid, bytes).Links : []
+    for (const { Hash, Tsize } of links.toReversed()) this.#want(Hash, isDagPb(Hash) ? NODE_BYTES : (Tsize ?? 0))
+    this.#underWay--
+    this.#options.onBlock()
+    this.#signalChange()
+  }
+
+  #want(cid: CID, expectedBytes: number): void {
+    const key = cid.toString()
+    if (this.#seen.has(key)) return
+    this.#seen.add(key)
+    if (this.#seen.size > this.#maxBlocks) throw tooMuch(`the image's tree has over ${this.#maxBlocks} blocks`)
+    this.#pending.push({ cid, expectedBytes })
+  }
+
+  #takeBatch(): CID[] {
+    const batch: CID[] = []
+    let bytes = 0
+    while (batch.length < MAX_BATCH_BLOCKS) {
+      const last = this.#pending.at(-1)
+      if (!last || (batch.length > 0 && bytes + last.expectedBytes > MAX_BATCH_BYTES)) break
+      this.#pending.pop()
+      bytes += last.expectedBytes
+      batch.push(last.cid)
+    }
+    this.#underWay += batch.length
+    return batch
+  }
+
+  /** Those of the batch that the store lacks; the others are accepted as they are. */
+  async #missing(batch: readonly CID[]): Promise<CID[]> {
+    const missing: CID[] = []
+    for (const cid of batch) {
+      const { blockstore, signal } = this.#options
+      const held = (await blockstore.has(cid)) ? await findBlock(blockstore, cid, signal) : undefined
+      if (held) this.accept(cid, held)
+      else missing.push(cid)
+    }
+    return missing
+  }
+
+  #signalChange(): void {
+    this.#wake.resolve()
+    this.#wake = Promise.withResolvers<void>()
+  }
+}
+
+function tooMuch(message: string): TrustedPodsError {
+  return new TrustedPodsError('PROVISION_IMAGE_FETCH', message)
+}

@@ -1,0 +1,18 @@
+/** What makes evidence: the machine's own hardware, or its simulation. Spec: spec/ATTESTATION.md#attester. */
+
+/** Hardware evidence with all that a verifier needs besides its policy. */
+export interface Quote {
+  /** The report or quote as the hardware signed it. */
+  readonly report: Uint8Array
+  /** DER, the endorsement of the signing key first, its root last. */
+  readonly certificates: Uint8Array[]
+  /** DER. */
+  readonly crls: Uint8Array[]
+}
+
+export interface Attester {
+  readonly evidenceType: 'snp' | 'tdx'
+  readonly simulated: boolean
+  /** Evidence over 64 bytes of the caller's. @throws TrustedPodsError ATTEST_UNAVAILABLE when the machine gives none. */
+  quote(reportData: Uint8Array, options?: { signal?: AbortSignal }): Promise<Quote>
+}

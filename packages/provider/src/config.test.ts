@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { parseProviderConfig } from './config.ts'
+
+const example = readFileSync(new URL('../../../examples/provider/tpodserver.yaml', import.meta.url), 'utf8')
+const parse = (text: string) => parseProviderConfig(text, '/etc/tpodserver.yaml')
+
+test('the example configuration is read, paths from its folder, quantities in their units', () => {
+  const config = parse(example)
+  assert.equal(config.stateDir, '/var/lib/tpodserver')
+  assert.equal(config.pricesFile, '/etc/prices.yaml')
+  assert.equal(config.capacity.get('cpu'), 14_000n)
+  assert.equal(config.capacity.get('memory'), 56n * 2n ** 30n)
+  assert.equal(config.attester, 'configfs-tsm')
+})
+
+const MISTAKES: [name: string, change: (text: string) => string, message: RegExp][] = [
+  ['an unknown key', (text) => `${text}\nlisten2: []`, /listen2 is unknown/],
+  ['an unknown term', (text) => `${text}\nterms: {quoteMinutes: 5}`, /terms\.quoteMinutes is unknown/],
+  ['a missing attester', (text) => text.replace(/^attester:.*$/m, ''), /attester is missing/],
+  ['an attester of another name', (text) => text.replace('attester: configfs-tsm', 'attester: none'), /attester must be configfs-tsm/],
+  ['a quantity that is none', (text) => text.replace('cpu: 14', 'cpu: lots'), /capacity\.cpu is no quantity/],
+  ['an address that is none', (text) => text.replace(/escrow: '0x[^']*'/, "escrow: '0x12'"), /chain\.escrow must be an EVM address/],
+  ['a term out of bounds', (text) => `${text}\nterms: {minUnlockDelaySeconds: 0}`, /minUnlockDelaySeconds must be a whole number from 900/],
+  ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
+  ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
+]
+
+for (const [name, change, message] of MISTAKES) {
+  test(`${name} is refused with PLATFORM_CONFIG`, () => {
+    assert.throws(() => parse(change(example)), { code: 'PLATFORM_CONFIG', message })
+  })
+}

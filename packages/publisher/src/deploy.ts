@@ -1,0 +1,101 @@
+/** The buyer's whole story: the seven steps of the protocol, in order. Spec: spec/PROTOCOL.md. */
+import type { Libp2p } from '@libp2p/interface'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import type { Manifest } from '@trusted-pods/protocol/manifest/manifest.ts'
+import { podResources } from '@trusted-pods/protocol/manifest/resources.ts'
+import { toWire } from '@trusted-pods/protocol/manifest/to-wire.ts'
+import type { Blockstore } from 'interface-blockstore'
+import type { Hex } from 'viem'
+import { attest } from './attest.ts'
+import { openChannel } from './channel.ts'
+import type { DeployEvent } from './deploy-event.ts'
+import { dial } from './dial.ts'
+import type { LeaseStore } from './lease.ts'
+import { leaseProvider, type ProviderOffer, platformIds } from './offer.ts'
+import { channelPayer, paymentFor } from './payment.ts'
+import { type DepositChoice, makePlan, type Plan } from './plan.ts'
+import { encodePricedPod, httpHosts } from './priced-pod.ts'
+import { provision } from './provision.ts'
+import { type ImagePublisher, publishImages } from './publish-images.ts'
+import { requestQuote } from './quote.ts'
+import { serveImages } from './serve-images.ts'
+import { readStatus } from './status.ts'
+
+export interface DeployOptions {
+  /** Our end of the wire. */
+  node: Libp2p
+  /** Where we pay; connected with the wallet that does. */
+  chain: Chain
+  /** What we demand of the provider's evidence. */
+  policy: Policy
+  images: ImagePublisher
+  /** Where `images` puts its blocks. */
+  blockstore: Blockstore
+  /** Contents of the manifest's secret files, by their `source`. */
+  secrets: ReadonlyMap<string, Uint8Array>
+  leases: LeaseStore
+  /** What the lease is called; for people. */
+  name: string
+  /** The id that the lease shall have; drawn when left out. */
+  podId?: Hex
+  deposit?: DepositChoice
+  /** Asked once, before money moves; false ends the deployment. */
+  confirm(plan: Plan): Promise<boolean>
+  signal?: AbortSignal
+}
+
+/**
+ * Deploys a manifest on one provider and tells each step; the last event has the lease of the running pod. Ends after the plan
+ * when it is not confirmed.
+ * @throws TrustedPodsError whose code begins with the step. Before the lease is stored nothing was paid; afterwards
+ * `resumeLease` and `stopLease` lead out of every state.
+ */
+export async function* deploy(
+  manifest: Manifest,
+  offer: ProviderOffer,
+  options: DeployOptions,
+): AsyncGenerator<DeployEvent> {
+  const { node, chain, policy, blockstore, secrets, leases, name, podId, deposit, confirm } = options
+  const signal = options.signal ? { signal: options.signal } : {}
+
+  const images = await publishImages(manifest, options)
+  const draft = toWire(manifest, { images, secrets })
+  yield { step: 'manifest', images: images.size, bytes: sum([...images.values()].map(({ bytes }) => bytes)) }
+
+  await using peers = new AsyncDisposableStack()
+  const meet = async () => peers.use(await dial(node, offer, signal))
+  const peer = await meet()
+  yield { step: 'wire', offer, address: peer.connection.remoteAddr.toString() }
+
+  const prove = { platformIds: platformIds(offer), ...signal }
+  const attested = await attest(peer, policy, prove)
+  yield { step: 'attest', verdict: attested.verdict }
+
+  const payment = paymentFor(offer, chain)
+  const quote = await requestQuote(attested, podResources(draft), {
+    ...payment,
+    httpHosts: httpHosts(draft),
+    ...signal,
+  })
+  const plan = makePlan(quote, { offer, verdict: attested.verdict, ...(deposit && { deposit }) })
+  yield { step: 'quote', plan }
+  if (!(await confirm(plan))) return
+
+  const { simulated } = attested.verdict
+  const pod = encodePricedPod(draft, quote)
+  const terms = { deposit: plan.deposit, pod, name, provider: leaseProvider(offer), simulated, ...(podId && { podId }) }
+  const channel = await openChannel(chain, quote, { ...terms, leases, ...signal })
+  yield { step: 'channel', lease: channel }
+
+  await using _ = await serveImages(node, { blockstore, peerId: offer.peerId })
+  const reattest = async () => attest(await meet(), policy, prove)
+  const payer = channelPayer(chain)
+  const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
+
+  for await (const status of readStatus(await meet(), lease, signal)) yield { step: 'status', lease, status }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

@@ -1,0 +1,73 @@
+/** A connection to a provider, authenticated as the peer id that its record names. Spec: spec/PROTOCOL.md#dial. */
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+
+/** Whom to dial and where: an opened record has checked both. */
+export interface ProviderAddress {
+  /** As people write it: 12D3Koo… */
+  readonly peerId: string
+  /** Multiaddrs as text, with or without /p2p/<id>. */
+  readonly multiaddrs: readonly string[]
+}
+
+export interface DialOptions {
+  signal?: AbortSignal
+}
+
+/** A live connection; disposing closes it. */
+export interface Peer extends AsyncDisposable {
+  readonly connection: Connection
+  /** Who we are to it. */
+  readonly self: PeerId
+}
+
+/** 15 s: name look-up, TCP, Noise and Yamux to the other side of the world, and one slow address before a good one. */
+const DIAL_TIMEOUT_MS = 15_000
+
+/** Dials the addresses until one answers as that peer.
+ * @throws TrustedPodsError WIRE_DIAL_FAILED: no usable address, none reachable, or another peer answered. */
+export async function dial(node: Libp2p, address: ProviderAddress, { signal }: DialOptions = {}): Promise<Peer> {
+  const connection = await connect(node, peerAddresses(address), signal)
+  return {
+    connection,
+    self: node.peerId,
+    // Closing is a courtesy to the peer: the connection is of no more use either way.
+    [Symbol.asyncDispose]: () => connection.close().catch(() => connection.abort(new Error('closed by us'))),
+  }
+}
+
+/** The addresses that lead to the peer and no other; broken ones are left out.
+ * @throws TrustedPodsError WIRE_DIAL_FAILED when none is left. */
+export function peerAddresses({ peerId, multiaddrs }: ProviderAddress): Multiaddr[] {
+  const addresses = multiaddrs.flatMap((text) => withPeerId(text, peerId))
+  if (addresses.length > 0) return addresses
+  const seen = multiaddrs.map(boundText).join(', ') || 'none'
+  throw new TrustedPodsError('WIRE_DIAL_FAILED', `no address leads to peer ${boundText(peerId)}; given: ${seen}`)
+}
+
+function withPeerId(text: string, peerId: string): Multiaddr[] {
+  try {
+    const address = multiaddr(text)
+    const named = address.getComponents().filter(({ name }) => name === 'p2p')
+    if (named.length === 0) return [address.encapsulate(`/p2p/${peerId}`)]
+    return named.every(({ value }) => value === peerId) ? [address] : []
+  } catch {
+    // One bad address must not hide the good ones beside it.
+    return []
+  }
+}
+
+async function connect(node: Libp2p, addresses: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
+  const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS)
+  try {
+    return await node.dial(addresses, { signal: signal ? AbortSignal.any([timeout, signal]) : timeout })
+  } catch (cause) {
+    signal?.throwIfAborted()
+    const reason = cause instanceof Error ? boundText(cause.message) : String(cause)
+    throw new TrustedPodsError('WIRE_DIAL_FAILED', `no answer at ${addresses.map(String).join(', ')}: ${reason}`, {
+      cause,
+    })
+  }
+}

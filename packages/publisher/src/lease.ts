@@ -1,0 +1,88 @@
+/**
+ * The record of a lease: written before money moves, kept until it is back, enough to go on or to get the money out after a
+ * crash at any point. Spec: spec/PROTOCOL.md#lease. Pure.
+ */
+
+import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
+import type { SignedQuote } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
+import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import type { Address, Hex } from 'viem'
+import type { Secret } from './secret.ts'
+
+/** What does not change while a lease lives. */
+export interface LeaseFacts {
+  /** The pod id as 64 lower-case hex digits; also the channel's. */
+  readonly id: string
+  /** What the publisher calls it; for people. */
+  readonly name: string
+  readonly createdAt: Date
+  readonly provider: LeaseProvider
+  readonly channel: LeaseChannel
+  /** The price table agreed on. */
+  readonly pricing: PricingTable
+  /** What is reserved, for one replica. */
+  readonly resources: readonly Resource[]
+  /** The provider's evidence was simulated: nothing about this lease is confidential. */
+  readonly simulated: boolean
+}
+
+export interface LeaseProvider {
+  readonly account: Address
+  readonly peerId: string
+  readonly multiaddrs: readonly string[]
+  /** Platforms that its record was pinned to. */
+  readonly platformIds: readonly Uint8Array[]
+}
+
+export interface LeaseChannel {
+  readonly chainId: bigint
+  readonly escrow: Address
+  readonly terms: ChannelTerms
+  /** Base units paid in. */
+  readonly deposit: bigint
+  /** The chain's height before the channel was opened: where to look for it. */
+  readonly sinceBlock: bigint
+}
+
+/** What provisioning sends, the same each time; secret: it opens the images. */
+export interface ProvisionDraft {
+  /** 16 bytes; a repeat attaches to the same lease. */
+  readonly idempotencyKey: Uint8Array
+  /** The encoded Pod. */
+  readonly pod: Uint8Array
+  readonly quote: SignedQuote
+}
+
+export type LeasePhase =
+  /** Stored; the channel may or may not be on the chain. */
+  | { readonly kind: 'opening'; readonly draft: Secret<ProvisionDraft> }
+  /** The deposit is in the channel; the provider may or may not know. */
+  | { readonly kind: 'funded'; readonly draft: Secret<ProvisionDraft>; readonly openTransaction: Hex }
+  /** The provider said that it runs. */
+  | { readonly kind: 'running'; readonly openTransaction: Hex }
+  /** We asked the chain to close: the refund is due at `closeAt`. */
+  | { readonly kind: 'closing'; readonly closeAt: Date; readonly reason: string }
+  /** The channel is closed and the refund withdrawn; nothing is owed by either side. */
+  | {
+      readonly kind: 'ended'
+      readonly endedAt: Date
+      readonly paid: bigint
+      readonly refund: bigint
+      readonly reason: string
+    }
+
+export type Lease = LeaseFacts & LeasePhase
+export type LeaseOf<Kind extends LeasePhase['kind']> = LeaseFacts & Extract<LeasePhase, { kind: Kind }>
+
+/** Where leases survive the process. */
+export interface LeaseStore {
+  /** Durable when it returns; replaces the record of the same id. */
+  save(lease: Lease): Promise<void>
+}
+
+/** The same lease in another phase; what the old phase owned, secrets included, is left behind. */
+export function inPhase<P extends LeasePhase>(lease: Lease, phase: P): LeaseFacts & P {
+  const { id, name, createdAt, provider, channel, pricing, resources, simulated } = lease
+  return { id, name, createdAt, provider, channel, pricing, resources, simulated, ...phase }
+}

@@ -1,0 +1,112 @@
+/** What a deployment will cost and what it will send to whom: shown before any money moves. Pure. */
+import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
+import { MIN_UNLOCK_DELAY_SECONDS } from '@trusted-pods/protocol/channel/terms.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { cost, counters } from '@trusted-pods/protocol/pricing/price.ts'
+import type { Address } from 'viem'
+import type { ProviderOffer } from './offer.ts'
+import type { AgreedQuote } from './quote.ts'
+
+/** How much to put into the channel. */
+export type DepositChoice =
+  /** Base units. */
+  | { readonly kind: 'amount'; readonly amount: bigint }
+  /** What the rate allows in that time. */
+  | { readonly kind: 'hours'; readonly hours: number }
+
+/** A day: a first pod does not die overnight, and what is not used comes back. */
+export const DEFAULT_DEPOSIT: DepositChoice = { kind: 'hours', hours: 24 }
+
+export interface Plan {
+  readonly provider: {
+    readonly peerId: string
+    readonly account: Address
+    readonly region: string
+    readonly sandbox: string
+  }
+  /** How the evidence was judged. */
+  readonly evidence: { readonly type: string; readonly tier: string; readonly simulated: boolean }
+  readonly resources: readonly Resource[]
+  readonly pricing: PricingTable
+  /** Base units for what is reserved. */
+  readonly costPerHour: bigint
+  readonly costPerDay: bigint
+  /** Base units, once for a start. */
+  readonly costOfStart: bigint
+  /** The most that the provider can claim for an hour, base units. */
+  readonly ratePerHour: bigint
+  readonly deposit: bigint
+  /** How long the deposit lasts at the rate; absent: for ever, the rate is 0. */
+  readonly depositHours?: number
+  /** How long the refund waits when the provider is gone. */
+  readonly unlockDelaySeconds: number
+  readonly quoteExpiresAt: Date
+  readonly priceChanges: readonly string[]
+  /** What leaves this machine, and who can read it. */
+  readonly sends: readonly { readonly what: string; readonly to: string }[]
+}
+
+export interface PlanOptions {
+  offer: ProviderOffer
+  verdict: Verdict
+  deposit?: DepositChoice
+}
+
+/** @throws TrustedPodsError CHANNEL_UNDERFUNDED when the deposit asked for is below what the provider takes. */
+export function makePlan(quote: AgreedQuote, { offer, verdict, deposit = DEFAULT_DEPOSIT }: PlanOptions): Plan {
+  const { pricing, payment, resources } = quote.quote
+  const ratePerHour = BigInt(payment.ratePerHour)
+  const amount = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
+  const priced = (seconds: bigint, starts: bigint) => cost(pricing, counters(resources, pricing, seconds, { starts }))
+  return {
+    provider: {
+      peerId: offer.peerId,
+      account: toAddress(payment.provider),
+      region: offer.region,
+      sandbox: offer.sandbox,
+    },
+    evidence: { type: verdict.evidenceType, tier: verdict.tier, simulated: verdict.simulated },
+    resources,
+    pricing,
+    costPerHour: priced(3600n, 0n),
+    costPerDay: priced(86_400n, 0n),
+    costOfStart: priced(0n, 1n),
+    ratePerHour,
+    deposit: amount,
+    ...(ratePerHour > 0n && { depositHours: Number((amount * 100n) / ratePerHour) / 100 }),
+    unlockDelaySeconds: Math.max(payment.minUnlockDelaySeconds, MIN_UNLOCK_DELAY_SECONDS),
+    quoteExpiresAt: quote.expiresAt,
+    priceChanges: quote.priceChanges,
+    sends: whatIsSent(offer.peerId, amount),
+  }
+}
+
+function depositFor(
+  choice: DepositChoice,
+  { ratePerHour, minDeposit }: { ratePerHour: bigint; minDeposit: bigint },
+): bigint {
+  if (choice.kind === 'amount') {
+    if (choice.amount >= minDeposit) return choice.amount
+    throw new TrustedPodsError(
+      'CHANNEL_UNDERFUNDED',
+      `the deposit is ${choice.amount} base units, the provider takes ${minDeposit} at least`,
+    )
+  }
+  // Hundredths of an hour, rounded up: an hour count is a person's word, the money in it is not.
+  const wanted = (ratePerHour * BigInt(Math.ceil(choice.hours * 100)) + 99n) / 100n
+  return wanted < minDeposit ? minDeposit : wanted
+}
+
+function whatIsSent(peerId: string, deposit: bigint): Plan['sends'] {
+  return [
+    { what: `${deposit} base units as a deposit, with the terms of the channel`, to: 'the escrow contract; public' },
+    {
+      what: 'the manifest with environment, secrets and image keys, sealed',
+      to: `the attested machine of peer ${peerId}`,
+    },
+    { what: 'the encrypted images', to: `peer ${peerId}; unreadable without the keys` },
+  ]
+}

@@ -1,0 +1,126 @@
+/**
+ * Sends the sealed pod to an attested peer and follows it until it runs. After a lost connection it attests anew and sends the
+ * same request under the same idempotency key: the provider runs it once. Spec: spec/PROTOCOL.md#provision.
+ */
+import { podDigest, signAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
+import { toProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
+import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { type ErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { ProvisionRequestSchema, StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
+import { quoteDigest } from '@trusted-pods/protocol/pricing/quote.ts'
+import { requestStream } from '@trusted-pods/protocol/wire/exchange.ts'
+import { PROVISION } from '@trusted-pods/protocol/wire/protocols.ts'
+import { sealPod } from '@trusted-pods/protocol/wire/seal.ts'
+import { isAddressEqual, type LocalAccount } from 'viem'
+import { type AttestedPeer, requireAttested } from './attest.ts'
+import { inPhase, type LeaseOf, type LeaseStore } from './lease.ts'
+import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
+import { type LeaseStatus, readStatuses } from './status-stream.ts'
+
+export interface ProvisionOptions {
+  /** The channel's payer: signs that this channel pays for this pod at this peer. */
+  payer: LocalAccount
+  leases: LeaseStore
+  /** Dials and attests anew, once the connection is lost. */
+  reattest(): Promise<AttestedPeer>
+  signal?: AbortSignal
+}
+
+/** A status on the way to running. */
+export interface ProvisionEvent {
+  readonly step: 'provision'
+  readonly status: LeaseStatus
+}
+
+/**
+ * Each status on the way to running; returns the lease once it runs.
+ * @throws TrustedPodsError with remote: the provider's refusal or the pod's failure; CHANNEL_BAD_TERMS: the peer's meter key is not
+ * the one that the channel pays; WIRE_… when the provider stays away. The lease stays as it was stored.
+ */
+export async function* provision(
+  attested: AttestedPeer,
+  lease: LeaseOf<'funded'>,
+  { payer, leases, reattest, signal }: ProvisionOptions,
+): AsyncGenerator<ProvisionEvent, LeaseOf<'running'>> {
+  let peer: AttestedPeer | undefined = attested
+  for (let tries = 1; ; tries++) {
+    try {
+      peer ??= await reattest()
+      yield* provisionOnce(peer, lease, { payer, ...(signal && { signal }) })
+      const running = inPhase(lease, { kind: 'running', openTransaction: lease.openTransaction } as const)
+      await leases.save(running)
+      return running
+    } catch (error) {
+      if (!mayPass(error) || tries >= RECONNECT_TRIES) throw error
+      if (isLostConnection(error)) peer = undefined
+    }
+    await waitBeforeTry(tries, signal ? { signal } : {})
+  }
+}
+
+/** The provider's view of the chain may be a block behind ours. */
+function mayPass(error: unknown): boolean {
+  if (isLostConnection(error)) return true
+  return error instanceof TrustedPodsError && error.remote && BEHIND.has(error.code)
+}
+
+const BEHIND: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NOT_FOUND', 'CHANNEL_RPC_UNAVAILABLE'])
+
+/** Returns when the pod runs. */
+async function* provisionOnce(
+  peer: AttestedPeer,
+  lease: LeaseOf<'funded'>,
+  { payer, signal }: { payer: LocalAccount; signal?: AbortSignal },
+): AsyncGenerator<ProvisionEvent> {
+  requireAttested(peer)
+  requireSameMeter(peer, lease)
+  const message = await provisionRequest(peer, lease, payer)
+  const ask = { request: ProvisionRequestSchema, message, response: StatusUpdateSchema }
+  const updates = requestStream(peer.connection, PROVISION, ask, signal ? { signal } : {})
+  for await (const status of readStatuses(updates, lease)) {
+    if (status.failure) throw status.failure
+    if (status.phase === 'stopped')
+      throw new TrustedPodsError('STATUS_NOT_RUNNING', 'the pod has already ended', { remote: true })
+    yield { step: 'provision', status }
+    if (status.phase === 'running') return
+  }
+  throw new TrustedPodsError('WIRE_TRUNCATED', 'the provider ended the stream before the pod ran or failed')
+}
+
+async function provisionRequest(peer: AttestedPeer, lease: LeaseOf<'funded'>, payer: LocalAccount) {
+  const { idempotencyKey, pod, quote } = lease.draft.reveal()
+  const { encapsulatedKey, sealed } = await sealPod(pod, { hpkePublicKey: peer.hpkePublicKey, session: peer.session })
+  return {
+    session: peer.session,
+    encapsulatedKey,
+    sealedPod: sealed,
+    quote,
+    channel: toProtoChannel({ ...lease.channel, openTransaction: lease.openTransaction }),
+    authorization: await authorize(peer, lease, payer),
+    idempotencyKey,
+  }
+}
+
+async function authorize(peer: AttestedPeer, lease: LeaseOf<'funded'>, account: LocalAccount): Promise<Uint8Array> {
+  const { pod, quote } = lease.draft.reveal()
+  const { chainId, terms } = lease.channel
+  const tied = {
+    chainId,
+    channelId: channelId(terms, lease.channel),
+    podDigest: await podDigest(pod),
+    quoteDigest: await quoteDigest(quote),
+    publisherPeer: peer.publisherPeerId,
+    providerPeer: peer.providerPeerId,
+  }
+  return signAuthorization(tied, { account })
+}
+
+/** A stack that was set up anew has other keys: it could not claim from this channel, and is not the one that we agreed with. */
+function requireSameMeter(peer: AttestedPeer, { channel }: LeaseOf<'funded'>): void {
+  if (!isAddressEqual(peer.meter, channel.terms.meter)) {
+    throw new TrustedPodsError(
+      'CHANNEL_BAD_TERMS',
+      `the provider's meter key is now ${peer.meter}, the channel pays by ${channel.terms.meter}`,
+    )
+  }
+}

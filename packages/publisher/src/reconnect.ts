@@ -1,0 +1,29 @@
+/** How often and how patiently a lost connection is made again: the one place that says so for all exchanges. */
+import { type ErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { waitMs } from './wait.ts'
+
+/** Six tries over half a minute: a provider that crashed is back by then, and nobody waits for one that is gone. */
+export const RECONNECT_TRIES = 6
+const FIRST_DELAY_MS = 1_000
+
+/** Failures of the way to the peer, not of what was asked. */
+const LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'WIRE_CLOSED',
+  'WIRE_TRUNCATED',
+  'WIRE_TIMEOUT',
+  'WIRE_DIAL_FAILED',
+  'WIRE_BUSY',
+  'ATTEST_STALE',
+  'ATTEST_REQUIRED',
+  'ATTEST_UNAVAILABLE',
+])
+
+export function isLostConnection(error: unknown): boolean {
+  return error instanceof TrustedPodsError && LOST.has(error.code)
+}
+
+/** Waits before try number `tries` + 1; twice as long each time.
+ * @throws the signal's reason when it aborts. */
+export function waitBeforeTry(tries: number, options: { signal?: AbortSignal } = {}): Promise<void> {
+  return waitMs(FIRST_DELAY_MS * 2 ** (tries - 1), options)
+}

@@ -1,0 +1,59 @@
+/** Goes on with a lease where an earlier run left it: each step is taken once, whatever happened. Spec: spec/PROTOCOL.md#resume. */
+import type { Libp2p } from '@libp2p/interface'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Blockstore } from 'interface-blockstore'
+import { attest } from './attest.ts'
+import { fundChannel } from './channel.ts'
+import type { DeployEvent } from './deploy-event.ts'
+import { dial } from './dial.ts'
+import type { Lease, LeaseStore } from './lease.ts'
+import { channelPayer } from './payment.ts'
+import { provision } from './provision.ts'
+import { withLiveQuote } from './requote.ts'
+import { serveImages } from './serve-images.ts'
+import { readStatus } from './status.ts'
+
+export interface ResumeOptions {
+  node: Libp2p
+  chain: Chain
+  policy: Policy
+  /** Holds the blocks that were published then. */
+  blockstore: Blockstore
+  leases: LeaseStore
+  signal?: AbortSignal
+}
+
+/** Brings a lease to running; of one that runs already it tells the status.
+ * @throws TrustedPodsError STATUS_NOT_RUNNING when the lease is closing or has ended; else as `deploy`. */
+export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncGenerator<DeployEvent> {
+  const { node, chain, policy, blockstore, leases } = options
+  const signal = options.signal ? { signal: options.signal } : {}
+  if (lease.kind === 'closing' || lease.kind === 'ended') {
+    throw new TrustedPodsError(
+      'STATUS_NOT_RUNNING',
+      `lease ${lease.id.slice(0, 12)} is ${lease.kind}: deploy the manifest anew`,
+    )
+  }
+  await using peers = new AsyncDisposableStack()
+  const meet = async () => peers.use(await dial(node, lease.provider, signal))
+  if (lease.kind === 'running') {
+    for await (const status of readStatus(await meet(), lease, signal)) yield { step: 'status', lease, status }
+    return
+  }
+  const funded = lease.kind === 'opening' ? await fundChannel(chain, lease, { leases, ...signal }) : lease
+  yield { step: 'channel', lease: funded }
+  const prove = async () => attest(await meet(), policy, { platformIds: lease.provider.platformIds, ...signal })
+  const attested = await prove()
+  yield { step: 'attest', verdict: attested.verdict }
+  const current = await withLiveQuote(attested, funded, { chain, leases, ...signal })
+  await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId })
+  const running = yield* provision(attested, current, {
+    payer: channelPayer(chain),
+    leases,
+    reattest: prove,
+    ...signal,
+  })
+  for await (const status of readStatus(await meet(), running, signal)) yield { step: 'status', lease: running, status }
+}

@@ -1,0 +1,117 @@
+/** Gets the money of a lease back from the chain: after the provider let go, or without it. Spec: spec/PAYMENT.md#close. */
+import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { credit, finalizeClose, readChannel, requestClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
+import type { ChannelState } from '@trusted-pods/protocol/channel/check-channel.ts'
+import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Hex } from 'viem'
+import { inPhase, type Lease, type LeaseOf, type LeaseStore } from './lease.ts'
+import { waitMs } from './wait.ts'
+
+export interface SettleOptions {
+  leases: LeaseStore
+  signal?: AbortSignal
+}
+
+export interface Ended {
+  readonly kind: 'ended'
+  readonly lease: LeaseOf<'ended'>
+  /** What the provider got, base units. */
+  readonly paid: bigint
+  /** What came back to the wallet, base units. */
+  readonly refund: bigint
+  /** The withdrawal; absent where nothing was left to withdraw. */
+  readonly withdrawal?: Hex
+}
+
+export interface Waiting {
+  readonly kind: 'waiting'
+  readonly lease: LeaseOf<'closing'>
+  /** When the refund is due: stop again then. */
+  readonly closeAt: Date
+}
+
+/** 120 s: the provider's last claim and close are one transaction, and ten blocks may pass before it is mined. */
+export const CLOSE_TIMEOUT_MS = 120_000
+/** An anvil or L2 block takes about as long. */
+const CLOSE_POLL_MS = 1_000
+
+/** Waits until the provider has closed the channel; undefined when it has not in time. */
+export async function waitUntilClosed(
+  chain: Chain,
+  lease: Lease,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<ChannelState | undefined> {
+  const until = performance.now() + CLOSE_TIMEOUT_MS
+  for (;;) {
+    const state = await channelOf(chain, lease)
+    if (state?.closed) return state
+    if (performance.now() > until) return undefined
+    await waitMs(CLOSE_POLL_MS, signal ? { signal } : {})
+  }
+}
+
+/** The channel's state; undefined: it was never opened. */
+export function channelOf(chain: Chain, lease: Lease): Promise<ChannelState | undefined> {
+  return readChannel(chain, channelId(lease.channel.terms, lease.channel))
+}
+
+/** Takes the refund of a closed channel out of the escrow. Safe to repeat: what was withdrawn before is not asked for again. */
+export async function withdrawRefund(
+  chain: Chain,
+  lease: Lease,
+  { state, reason, leases, signal }: SettleOptions & { state: ChannelState; reason: string },
+): Promise<Ended> {
+  const { token, payer } = lease.channel.terms
+  const refund = state.deposited - state.claimed
+  const held = await credit(chain, { account: payer, token })
+  const amount = smaller(held, refund)
+  const mined = amount > 0n ? await withdraw(chain, { token, amount, signal }) : undefined
+  const ended = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: state.claimed, refund, reason } as const)
+  await leases.save(ended)
+  return { kind: 'ended', lease: ended, paid: state.claimed, refund, ...(mined && { withdrawal: mined.transaction }) }
+}
+
+/**
+ * Closes without the provider: asks the chain, and once the unlock delay has passed takes the refund.
+ * @throws TrustedPodsError CHANNEL_NOT_FOUND when the channel was never opened.
+ */
+export async function closeWithoutProvider(
+  chain: Chain,
+  lease: Lease,
+  { reason, leases, signal }: SettleOptions & { reason: string },
+): Promise<Ended | Waiting> {
+  const { terms } = lease.channel
+  let state = await requireChannel(chain, lease)
+  if (!state.closed && state.closeAt === 0) {
+    await requestClose(chain, terms, { signal })
+    state = await requireChannel(chain, lease)
+  }
+  if (!state.closed && (await chainTime(chain)) >= state.closeAt) {
+    await finalizeClose(chain, terms, { signal })
+    state = await requireChannel(chain, lease)
+  }
+  if (state.closed) return withdrawRefund(chain, lease, { state, reason, leases, ...(signal && { signal }) })
+  const closeAt = new Date(state.closeAt * 1000)
+  const closing = inPhase(lease, { kind: 'closing', closeAt, reason } as const)
+  await leases.save(closing)
+  return { kind: 'waiting', lease: closing, closeAt }
+}
+
+async function requireChannel(chain: Chain, lease: Lease): Promise<ChannelState> {
+  const state = await channelOf(chain, lease)
+  if (!state)
+    throw new TrustedPodsError('CHANNEL_NOT_FOUND', `the channel of lease ${lease.id.slice(0, 12)} is not on the chain`)
+  return state
+}
+
+/** Unix seconds of the pending block: what a transaction sent now is judged by, at the least. */
+async function chainTime(chain: Chain): Promise<number> {
+  const { timestamp } = await fromChain('reading the time of the chain', chain.public.getBlock({ blockTag: 'pending' }))
+  return Number(timestamp)
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b
+}

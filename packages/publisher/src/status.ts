@@ -1,0 +1,53 @@
+/** Watches a pod through lost connections. Spec: spec/PROTOCOL.md#status. */
+import type { Libp2p } from '@libp2p/interface'
+import { fromHex } from '@trusted-pods/protocol/bytes.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { StatusRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
+import { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
+import { requestStream } from '@trusted-pods/protocol/wire/exchange.ts'
+import { STATUS } from '@trusted-pods/protocol/wire/protocols.ts'
+import { dial, type Peer } from './dial.ts'
+import type { LeaseFacts } from './lease.ts'
+import { isFinal } from './pod-status.ts'
+import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
+import { type LeaseStatus, readStatuses } from './status-stream.ts'
+
+export interface WatchOptions {
+  /** Go on with each change until the pod has ended; otherwise one status is all. */
+  follow?: boolean
+  signal?: AbortSignal
+}
+
+/** The pod's status, and with `follow` each that comes after, over as many connections as it takes.
+ * @throws TrustedPodsError WIRE_… when the provider stays away, STATUS_UNKNOWN_POD with remote. */
+export async function* watchStatus(
+  node: Libp2p,
+  lease: LeaseFacts,
+  { follow = false, signal }: WatchOptions = {},
+): AsyncGenerator<LeaseStatus> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+      for await (const status of readStatus(peer, lease, { follow, ...(signal && { signal }) })) {
+        tries = 1
+        yield status
+        if (!follow || isFinal(status.phase)) return
+      }
+      throw new TrustedPodsError('WIRE_CLOSED', 'the provider ended the status stream of a pod that has not ended')
+    } catch (error) {
+      if (!isLostConnection(error) || tries >= RECONNECT_TRIES) throw error
+    }
+    await waitBeforeTry(tries, signal ? { signal } : {})
+  }
+}
+
+/** The statuses that one connection brings. */
+export async function* readStatus(
+  { connection }: Pick<Peer, 'connection'>,
+  lease: LeaseFacts,
+  { follow = false, signal }: WatchOptions = {},
+): AsyncGenerator<LeaseStatus> {
+  const message = { podId: fromHex(lease.id) ?? new Uint8Array(), follow }
+  const ask = { request: StatusRequestSchema, message, response: StatusUpdateSchema }
+  yield* readStatuses(requestStream(connection, STATUS, ask, signal ? { signal } : {}), lease)
+}

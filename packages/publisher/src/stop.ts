@@ -1,0 +1,131 @@
+/**
+ * Ends a lease: the pod by its provider where it can be reached, the channel by the chain in any case, the refund back in the
+ * wallet. Can be repeated after a crash at any point. Spec: spec/PROTOCOL.md#stop.
+ */
+import type { Libp2p } from '@libp2p/interface'
+import { fromHex } from '@trusted-pods/protocol/bytes.ts'
+import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import {
+  type Settlement,
+  StopRequestSchema,
+  StopResponseSchema,
+} from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
+import { request } from '@trusted-pods/protocol/wire/exchange.ts'
+import { STOP } from '@trusted-pods/protocol/wire/protocols.ts'
+import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
+import { requirePayer } from './channel.ts'
+import { dial } from './dial.ts'
+import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
+import { isLostConnection, waitBeforeTry } from './reconnect.ts'
+import { channelOf, closeWithoutProvider, type Ended, type Waiting, waitUntilClosed, withdrawRefund } from './settle.ts'
+import { type ReceiptView, viewReceipt } from './status-stream.ts'
+
+export interface StopOptions {
+  node: Libp2p
+  leases: LeaseStore
+  /** What is going on, for people. */
+  report?: (text: string) => void
+  signal?: AbortSignal
+}
+
+export type StopOutcome = (Ended | Waiting) & {
+  /** The last receipt, as we judge it; none: the provider sent none. */
+  readonly receipt: ReceiptView
+}
+
+/** Three tries over some seconds: a provider that is gone must not keep the money waiting. */
+const STOP_TRIES = 3
+
+/**
+ * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE and the like: nothing is known, the lease stays as it was; CHANNEL_WALLET,
+ * CHANNEL_WRONG_CHAIN: not the wallet or chain of this lease.
+ */
+export async function stopLease(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
+  if (lease.kind === 'ended')
+    return { kind: 'ended', lease, paid: lease.paid, refund: lease.refund, receipt: { kind: 'none' } }
+  requirePayer(chain, lease)
+  const state = await channelOf(chain, lease)
+  if (!state) return neverOpened(chain, lease, options)
+  if (state.closed)
+    return {
+      ...(await withdrawRefund(chain, lease, { ...options, state, reason: 'closed' })),
+      receipt: { kind: 'none' },
+    }
+  if (lease.kind === 'closing')
+    return {
+      ...(await closeWithoutProvider(chain, lease, { ...options, reason: lease.reason })),
+      receipt: { kind: 'none' },
+    }
+  return stopByProvider(chain, lease, options)
+}
+
+async function stopByProvider(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
+  const { report = () => {}, signal } = options
+  try {
+    const settlement = await requestStop(lease, options)
+    const receipt = await viewReceipt(settlement.receipt, lease)
+    report('the pod has ended; waiting for the provider to close the channel')
+    const state = await waitUntilClosed(chain, lease, signal ? { signal } : {})
+    if (state) return { ...(await withdrawRefund(chain, lease, { ...options, state, reason: 'stopped' })), receipt }
+    report('the provider does not close the channel: closing it without the provider')
+    return {
+      ...(await closeWithoutProvider(chain, lease, { ...options, reason: 'stopped, not closed by the provider' })),
+      receipt,
+    }
+  } catch (error) {
+    const reason = whyWithoutProvider(error)
+    if (reason === undefined) throw error
+    report(`${reason}: closing the channel without the provider`)
+    return { ...(await closeWithoutProvider(chain, lease, { ...options, reason })), receipt: { kind: 'none' } }
+  }
+}
+
+/** Why the provider is of no help; undefined: the failure is another one. */
+function whyWithoutProvider(error: unknown): string | undefined {
+  if (!(error instanceof TrustedPodsError)) return undefined
+  if (isLostConnection(error)) return 'the provider cannot be reached'
+  if (error.code.startsWith('CHANNEL_') && !error.remote) return undefined
+  return `the provider does not stop the pod (${error.code})`
+}
+
+async function requestStop(lease: LeaseFacts, { node, signal }: StopOptions): Promise<Settlement> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+      const message = { podId: fromHex(lease.id) ?? new Uint8Array() }
+      const ask = { request: StopRequestSchema, message, response: StopResponseSchema }
+      const { result } = await request(peer.connection, STOP, ask, signal ? { signal } : {})
+      if (result.case === 'refusal') throwRefusal(result.value)
+      if (result.case === 'settlement') return result.value
+      throw new TrustedPodsError('WIRE_MALFORMED', 'the answer to a stop holds neither a settlement nor a refusal')
+    } catch (error) {
+      if (!isLostConnection(error) || tries >= STOP_TRIES) throw error
+    }
+    await waitBeforeTry(tries, signal ? { signal } : {})
+  }
+}
+
+/** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */
+async function neverOpened(chain: Chain, lease: Lease, { leases }: StopOptions): Promise<StopOutcome> {
+  const { payer } = lease.channel.terms
+  const count = (blockTag: 'latest' | 'pending') =>
+    fromChain('reading the nonce', chain.public.getTransactionCount({ address: payer, blockTag }))
+  const [latest, pending] = await Promise.all([count('latest'), count('pending')])
+  if (pending > latest) {
+    throw new TrustedPodsError(
+      'CHANNEL_NOT_FOUND',
+      `the channel is not on the chain, but ${pending - latest} transactions of ${payer} still wait to be mined: try again once they are`,
+    )
+  }
+  const ended: LeaseOf<'ended'> = inPhase(lease, {
+    kind: 'ended',
+    endedAt: new Date(),
+    paid: 0n,
+    refund: 0n,
+    reason: 'never opened',
+  } as const)
+  await leases.save(ended)
+  return { kind: 'ended', lease: ended, paid: 0n, refund: 0n, receipt: { kind: 'none' } }
+}
