@@ -151,14 +151,18 @@ async function endDaemon(paths: DaemonPaths, log: Logger): Promise<void> {
   if (daemon) log.info('embedded engine ended', { pid: daemon.pid })
 }
 
-/** Ends every process that names this engine's folders, with its descendants, and takes away its bind of `/`, socket and pid file. */
+/**
+ * Ends every process that names this engine's folders, with its descendants, and takes away its bind of `/`, socket, pid
+ * file and run-time state. The next dockerd would take a dead containerd, of which it finds pid file and socket, for one
+ * that is coming up.
+ */
 async function clearLeftovers(paths: DaemonPaths): Promise<void> {
   for (let left = await leftovers(paths); left.length > 0; left = await leftovers(paths)) {
     for (const { pid } of left) signalProcess(pid, 'SIGKILL')
     await Promise.all(left.map(({ pid }) => hasEnded(pid, STOP_TIMEOUT_MS)))
   }
   await unmountBind(paths.root)
-  await Promise.all([paths.pidFile, paths.socket].map((path) => rm(path, { force: true })))
+  for (const path of [paths.pidFile, paths.socket, paths.exec]) await rm(path, { recursive: true, force: true })
 }
 
 async function leftovers(paths: DaemonPaths): Promise<ProcessEntry[]> {

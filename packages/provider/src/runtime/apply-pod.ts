@@ -31,6 +31,9 @@ export interface ApplyContext extends RenderContext {
   readonly restarts: Map<string, number>
   /** User ids that images run as; an image's name says its content, so they hold for good. */
   readonly userIds: Map<string, number>
+  /** Sees that the firewall and the infra container's image are there: another process of this provider may have taken
+   * them away with what it took for the last pod. */
+  readonly prepare: () => Promise<void>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -77,6 +80,7 @@ async function ensureInfra(engine: Engine, pod: PodSpec, context: ApplyContext):
     for (const { id } of members) await removeContainer(engine, id, { signal })
     await removeContainer(engine, infra.id, { signal })
   }
+  await context.prepare()
   return createVerified(engine, rendered, { signal })
 }
 

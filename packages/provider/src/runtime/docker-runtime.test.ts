@@ -97,13 +97,19 @@ function podOf(containers: ContainerSpec[], volumes: PodSpec['volumes'] = []): P
 const WAIT = 'trap "exit 0" TERM; sleep 1000 & wait $!'
 
 async function allLogs(podId: string): Promise<RuntimeLogLine[]> {
-  return Array.fromAsync(runtime.logs(podId, { follow: false }))
+  return collect(runtime.logs(podId, { follow: false }))
 }
 
 async function said(podId: string, name: string): Promise<string> {
   const lines = await allLogs(podId)
   const ofContainer = lines.filter((line) => line.container === name && !line.stderr)
   return ofContainer.map((line) => Buffer.from(line.text).toString()).join('\n')
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
 }
 
 async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
@@ -332,7 +338,7 @@ test('logs follow, by container and by tail; an unknown one is refused', { skip 
   await runtime.apply(pod)
   await until(async () => (await allLogs(pod.podId)).length === 3)
   const texts = async (options: object) =>
-    (await Array.fromAsync(runtime.logs(pod.podId, { follow: false, ...options }))).map((line) =>
+    (await collect(runtime.logs(pod.podId, { follow: false, ...options }))).map((line) =>
       Buffer.from(line.text).toString(),
     )
   assert.deepEqual(await texts({ container: 'a' }), ['1', '2'])
@@ -344,7 +350,7 @@ test('logs follow, by container and by tail; an unknown one is refused', { skip 
   }
   assert.deepEqual(followed.sort(), ['a1', 'a2', 'b3'])
   await assert.rejects(texts({ container: 'c' }), refused('STATUS_UNKNOWN_CONTAINER'))
-  await assert.rejects(Array.fromAsync(runtime.logs('0'.repeat(64), { follow: false })), refused('STATUS_UNKNOWN_POD'))
+  await assert.rejects(collect(runtime.logs('0'.repeat(64), { follow: false })), refused('STATUS_UNKNOWN_POD'))
 })
 
 test('remove leaves nothing, is safe to repeat, and keeps another owner’s pod', { skip }, async () => {
@@ -543,7 +549,10 @@ test('pods reach neither the host nor each other, and the rules go with the last
   await runtime.apply(pod)
   await until(async () => (await said(pod.podId, 'x')).includes('tried'))
   assert.equal(await said(pod.podId, 'x'), 'tried')
-  const tables = async () => (await promisify(execFile)('nft', ['list', 'tables'])).stdout.match(/tpod_\w+/g) ?? []
+  const tables = async () =>
+    (await promisify(execFile)('nft', ['list', 'tables'])).stdout
+      .split(/\s+/)
+      .filter((word) => word.startsWith('tpod_'))
   const before = await tables()
   const brief = await openDockerRuntime(engine, { owner: `${owner}-c`, log })
   const [added] = (await tables()).filter((table) => !before.includes(table))

@@ -7,7 +7,7 @@ import type { OpenedImage } from '@trusted-pods/protocol/image/opened-image.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { applyPod } from './apply-pod.ts'
 import { type EngineFacts, readEngineFacts } from './engine-facts.ts'
-import { imageRepository, importImage, loadInfraImage, pruneImages } from './image-import.ts'
+import { imageRepository, importImage, infraRepository, loadInfraImage, pruneImages } from './image-import.ts'
 import { findParts, listPodIds, observePod } from './observe-pod.ts'
 import { cgroupParentOf, readUsage } from './pod-cgroup.ts'
 import { podLogs } from './pod-logs.ts'
@@ -24,7 +24,7 @@ import type {
 } from './pod-runtime.ts'
 import { removePod } from './remove-pod.ts'
 import { SerialQueue } from './serial-queue.ts'
-import { parseSubnet, type Subnet } from './subnet.ts'
+import { formatSubnet, parseSubnet, type Subnet } from './subnet.ts'
 import { type Firewall, setFirewall } from './tenant-firewall.ts'
 
 /** A /16 that neither Docker's defaults nor the usual home, office and VPN networks take. */
@@ -67,8 +67,8 @@ export async function openDockerRuntime(
       `the engine has the runtimes ${facts.runtimes.join(', ')}, runsc is wanted: install gVisor's runsc and add it to the engine`,
     )
   }
-  const infraImage = await loadInfraImage(engine, process.arch, { signal })
-  const firewall = await setFirewall(owner, network)
+  const infraImage = await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
+  const firewall = await setFirewall(owner, formatSubnet(podNetwork))
   if (!firewall) log.warn('nft is missing: pods reach this host and its local networks, and may not reach the internet')
   if (sandbox === 'runc') log.warn('pods run under runc: they share this kernel')
   return new DockerRuntime({
@@ -227,6 +227,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
         imageRepository: imageRepository(parts.owner),
         restarts: this.#restarts,
         userIds: this.#userIds,
+        prepare: () => this.#prepare(signal),
         signal,
       }
       await applyPod(engine, pod, context)
@@ -240,6 +241,12 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     const observed = await this.observe(podId, { ...(signal && { signal }) })
     if (observed) return observed
     throw new TrustedPodsError('PROVISION_RUNTIME', `pod ${podId.slice(0, 16)} was removed while it was made`)
+  }
+
+  async #prepare(signal: AbortSignal | undefined): Promise<void> {
+    const { engine, owner, podNetwork } = this.#parts
+    await setFirewall(owner, formatSubnet(podNetwork))
+    await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
   }
 
   async #remove(podId: string, options: { volumes: boolean; signal?: AbortSignal | undefined }): Promise<void> {

@@ -28,6 +28,11 @@ export function imageRepository(owner: string): string {
   return `tpod.invalid/${owner}/image`
 }
 
+/** Repository of the infra container's image; one for each provider, so that none takes another's away. */
+export function infraRepository(owner: string): string {
+  return `tpod.invalid/${owner}/infra`
+}
+
 /** Loads the image unless the engine has this very one under our name; then sees that it has.
  * @throws TrustedPodsError PROVISION_IMAGE_REFUSED for a digest that names nothing or when the engine holds another image. */
 export async function importImage(engine: Engine, image: OpenedImage, options: ImportOptions): Promise<ImageRef> {
@@ -49,12 +54,8 @@ export async function importImage(engine: Engine, image: OpenedImage, options: I
 
 /** The infra container's image: loaded unless it is there, and checked as a tenant's. Its name says its content.
  * @param arch as process.arch has it. */
-export async function loadInfraImage(
-  engine: Engine,
-  arch: string,
-  { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<string> {
-  return importImage(engine, await infraImage(arch), { repository: 'tpod.invalid/infra', signal })
+export async function loadInfraImage(engine: Engine, arch: string, options: ImportOptions): Promise<string> {
+  return importImage(engine, await infraImage(arch), options)
 }
 
 /** Takes the names in `repository` that are not in `keep` off; one that a container uses stays. */
