@@ -20,6 +20,7 @@ export const REGISTRY_MUTANTS: readonly Mutant[] = [
     'function announceCid(bytes32 digest, uint8 codec) external nonReentrant',
     'function announceCid(bytes32 digest, uint8 codec) external',
   ],
+  ['function remove() external nonReentrant', 'function remove() external'],
   ['if (e.exitAt != 0) revert ExitPending(e.exitAt);', ''],
   ['e.exitAt = uint40(block.timestamp) + EXIT_DELAY;', 'e.exitAt = uint40(block.timestamp);'],
   ['EXIT_DELAY = 7 days', 'EXIT_DELAY = 6 days'],
