@@ -39,7 +39,14 @@ function withOtherPlatforms(packages) {
 function platformOf(name) {
   const words = name.split(/[/-]/)
   const os = ['darwin', 'win32', 'linux', 'android', 'freebsd', 'openharmony'].filter((word) => words.includes(word))
-  const cpu = words.map((word) => (word === 'amd64' ? 'x64' : word.replace(/^armv7$/, 'arm'))).filter((word) => ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 'riscv64', 's390x', 'wasm32'].includes(word))
-  const libc = words.includes('musl') || words.includes('musleabihf') ? ['musl'] : words.includes('gnu') || words.includes('gnueabihf') ? ['glibc'] : undefined
+  const cpu = words
+    .map((word) => (word === 'amd64' ? 'x64' : word.replace(/^armv7$/, 'arm')))
+    .filter((word) => ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 'riscv64', 's390x', 'wasm32'].includes(word))
+  const libc =
+    words.includes('musl') || words.includes('musleabihf')
+      ? ['musl']
+      : words.includes('gnu') || words.includes('gnueabihf')
+        ? ['glibc']
+        : undefined
   return { ...(cpu.length > 0 && { cpu }), ...(os.length > 0 && { os }), ...(libc && { libc }) }
 }

@@ -53,7 +53,7 @@ function toTable(costs: Costs): string {
   const rows = Object.entries(ACTIONS).map(([action, { limit, ancestor }]) => {
     const gas = costs.get(action)
     if (gas === undefined) throw new Error(`nothing measured for "${action}"`)
-    return `| ${action} | ${format(gas)} | ${format(limit)} | ${ancestor === undefined ? '' : format(ancestor)} |`
+    return [action, format(gas), format(limit), ancestor === undefined ? '' : format(ancestor)]
   })
   return [
     '# Gas',
@@ -63,11 +63,22 @@ function toTable(costs: Costs): string {
     '`ancestor`: the nearest action of the contracts of comrade-coop/apocryph, which check no signature (10 claims one by one;',
     'provider and price table registered by two transactions, no record on chain).',
     '',
-    '| action | gas | limit | ancestor |',
-    '|---|---:|---:|---:|',
-    ...rows,
+    ...alignColumns(['action', 'gas', 'limit', 'ancestor'], rows),
     '',
   ].join('\n')
+}
+
+/** A Markdown table as the formatter would leave it: the first column to the left, numbers to the right. */
+function alignColumns(head: string[], rows: string[][]): string[] {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: string[]) => {
+    const padded = cells.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+    )
+    return `| ${padded.join(' | ')} |`
+  }
+  const rule = widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
+  return [line(head), line(rule), ...rows.map(line)]
 }
 
 function format(gas: bigint | number): string {

@@ -19,6 +19,6 @@ const globs = { unit: ['packages/*/src/**/*.test.ts'], e2e: ['test/**/*.test.ts'
 const chosen = patterns.length > 0 ? patterns : only ? globs[only] : [...globs.unit, ...globs.e2e]
 let passed = true
 if ((!only || only === 'contracts') && patterns.length === 0)
-  passed = run(join(root, 'node_modules/.bin/forge'), ['test', '--root', 'contracts']) && passed
+  passed = run(process.execPath, [join(root, 'scripts/forge.mjs'), 'test', '--root', 'contracts']) && passed
 if (only !== 'contracts') passed = node(...chosen) && passed
 process.exit(passed ? 0 : 1)

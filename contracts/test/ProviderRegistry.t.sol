@@ -196,21 +196,26 @@ contract ProviderRegistryTest is Test {
 
     function test_a_bond_token_that_calls_back_cannot_enter() public {
         CallingToken calling = new CallingToken();
-        calling.mint(ALICE, BOND);
-        registry = newRegistry(calling, BOND);
-        vm.prank(ALICE);
-        calling.approve(address(registry), BOND);
-        calling.arm(address(registry), abi.encodeCall(registry.announce, ("inner")));
+        registry = bonded(calling);
+        // The token could pay for a row of its own: nothing but the guard keeps it out.
+        address[3] memory holders = [ALICE, BOB, address(calling)];
+        for (uint256 i = 0; i < 3; i++) {
+            calling.mint(holders[i], BOND);
+            vm.prank(holders[i]);
+            calling.approve(address(registry), BOND);
+        }
+        bytes memory inner = abi.encodeCall(registry.announce, ("inner"));
+        bytes memory innerCid = abi.encodeCall(registry.announceCid, (keccak256("inner"), 0x55));
+        calling.arm(address(registry), inner);
         announce(ALICE, "outer");
-        assertTrue(!calling.ok(), "re-entry succeeded");
-        vm.prank(ALICE);
-        registry.exit();
-        vm.warp(block.timestamp + 7 days);
-        calling.arm(address(registry), abi.encodeCall(registry.announceCid, (keccak256("inner"), 0x55)));
-        vm.prank(ALICE);
-        registry.remove();
-        assertTrue(!calling.ok(), "re-entry into remove succeeded");
-        assertEq(registry.count(), 0, "count");
+        assertShutOut(calling);
+        calling.arm(address(registry), innerCid);
+        announceCid(BOB, keccak256("outer"), 0x55);
+        assertShutOut(calling);
+        calling.arm(address(registry), inner);
+        depart(ALICE);
+        assertShutOut(calling);
+        assertEq(registry.count(), 1, "count");
     }
 
     function test_a_blocked_provider_holds_up_nobody_else() public {
@@ -270,6 +275,11 @@ contract ProviderRegistryTest is Test {
         announce(ALICE, "alice");
         announce(BOB, "bob");
         announce(CAROL, "carol");
+    }
+
+    function assertShutOut(CallingToken calling) private view {
+        bytes memory refusal = abi.encodeWithSignature("ReentrancyGuardReentrantCall()");
+        assertEq(keccak256(calling.answer()), keccak256(refusal), "answer to the call back");
     }
 
     function depart(address provider) private {

@@ -1,22 +1,18 @@
 /** The whole chain, every part real: a pod is deployed, used, metered, claimed, stopped and settled. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { listContainers } from '@trusted-pods/platform/engine/containers.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
-import { parseManifest } from '@trusted-pods/protocol/manifest/parse.ts'
 import { deploy } from '@trusted-pods/publisher/deploy.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { readLogs } from '@trusted-pods/publisher/logs.ts'
 import { watchStatus } from '@trusted-pods/publisher/status.ts'
 import { stopLease } from '@trusted-pods/publisher/stop.ts'
+import { readHelloManifest, readHelloSecret } from '../support/example.ts'
 import { getByHost } from '../support/http.ts'
 import { startPublisher, startWorld, type World } from '../support/world.ts'
-
-const MANIFEST = new URL('../../examples/hello/trustedpods.yml', import.meta.url)
-const SECRET = new URL('../../examples/hello/secret.txt', import.meta.url)
 
 let world: World
 before(async () => {
@@ -25,10 +21,6 @@ before(async () => {
 after(async () => {
   await world?.[Symbol.asyncDispose]()
 })
-
-async function readExample() {
-  return parseManifest(await readFile(MANIFEST, 'utf8'), { file: 'trustedpods.yml' })
-}
 
 async function runDeploy(events: AsyncIterable<DeployEvent>): Promise<{ steps: string[]; lease: Lease }> {
   const steps: string[] = []
@@ -47,7 +39,7 @@ test('a pod goes through the seven steps, serves its page with env, secret and v
   const balance = (account: `0x${string}`) => tokenBalance(chain, { token, account })
   const start = [await balance(payer.address), await balance(provider.address)] as const
 
-  const { steps, lease } = await runDeploy(deploy(await readExample(), await world.offer(), publisher.options()))
+  const { steps, lease } = await runDeploy(deploy(await readHelloManifest(), await world.offer(), publisher.options()))
   assert.deepEqual(steps, ['manifest', 'wire', 'attest', 'quote', 'channel', 'provision', 'status'])
 
   const page = await getByHost(world.ready.http, 'Hello.LOCALHOST:8080')
@@ -56,7 +48,7 @@ test('a pod goes through the seven steps, serves its page with env, secret and v
   assert.ok(
     page.body.includes(
       createHash('sha256')
-        .update(await readFile(SECRET))
+        .update(await readHelloSecret())
         .digest('hex'),
     ),
   )

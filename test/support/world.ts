@@ -29,6 +29,7 @@ import { writeProviderConfig, writePublisherConfig } from '../../demo/configs.ts
 import { HELLO_IMAGES, helloImage } from '../../demo/hello-image.ts'
 import { demoPlaces, type Places, quietLog } from '../../demo/places.ts'
 import { type Ready, startProviderProcess } from '../../demo/provider-process.ts'
+import { readHelloSecret } from './example.ts'
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
@@ -118,7 +119,7 @@ export async function startPublisher({ places, demo, engine, policy }: World): P
   const openSource = async (name: string) =>
     openDockerArchive(await saveImage(engine, name), { name, tempDir: join(folder, 'tmp') })
   const leases = new Map<string, Lease>()
-  const secrets = new Map([['secret.txt', await readFile(join(ROOT, 'examples/hello/secret.txt'))]])
+  const secrets = new Map([['secret.txt', await readHelloSecret()]])
   return {
     node,
     chain,

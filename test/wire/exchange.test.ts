@@ -28,7 +28,7 @@ async function serveTest({ provider }: NodePair, answer: Answer) {
   await serve(
     provider,
     LIMITS,
-    { ...ASK, refuse: (value) => ({ result: { case: 'refusal', value } }), answer },
+    { ...ASK, refuse: (value) => ({ result: { case: 'refusal' as const, value } }), answer },
     { log },
   )
   return log

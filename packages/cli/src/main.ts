@@ -13,7 +13,10 @@ if (major < NEEDED_MAJOR) {
 
 const { runProgram } = await import('./program.ts')
 const { stdout, stderr, stdin, env } = process
-process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, stdin, env, signal: endSignal() })
+const signal = endSignal()
+process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, stdin, env, signal })
+// What an interruption left waiting would hold the process up.
+if (signal.aborted) process.exit()
 
 /** Aborts at the first SIGINT, SIGTERM or SIGHUP; a second one does not wait for anything. */
 function endSignal(): AbortSignal {

@@ -41,11 +41,29 @@ export async function runProgram(args: readonly string[], around: Surroundings):
 
 async function runAction(context: Context, action: (context: Context) => Promise<ExitCode>): Promise<ExitCode> {
   try {
-    return await action(context)
+    return await withGrace(action(context), context.signal)
   } catch (error) {
     const interrupted = context.signal.aborted
     printFailure(context.output, error, { debug: context.debug, interrupted })
     return exitCodeOf(error, { interrupted })
+  }
+}
+
+/** 3 s to tidy up after an interruption: what then still waits, for an answer that may never come, is left. */
+const GRACE_MS = 3_000
+
+async function withGrace<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  const onAbort = () => {
+    timer = setTimeout(() => reject(signal.reason), GRACE_MS)
+  }
+  signal.addEventListener('abort', onAbort)
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    clearTimeout(timer)
   }
 }
 

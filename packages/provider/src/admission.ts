@@ -6,6 +6,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
 import { equalBytes, sha256 } from '@trusted-pods/protocol/bytes.ts'
 import { type ErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { SignedQuote } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { type PricingTable, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { ProvisionRequest } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
@@ -26,6 +27,8 @@ export interface AdmissionParts {
 export interface Admitted {
   readonly pod: Pod
   readonly quote: OpenedQuote
+  /** The quote as it came. */
+  readonly signedQuote: SignedQuote
   /** SHA-256 of the quote's bytes. */
   readonly quoteDigest: Uint8Array
 }
@@ -53,7 +56,7 @@ export async function admit(
     throw refuse('QUOTE_MISMATCH', 'the prices in the pod are not those of its quote')
   checkResources(pod, quote)
   checkReplicas(pod)
-  return { pod, quote, quoteDigest: digest }
+  return { pod, quote, signedQuote: request.quote, quoteDigest: digest }
 }
 
 function decodePod(bytes: Uint8Array): Pod {

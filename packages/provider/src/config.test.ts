@@ -19,10 +19,22 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
   ['an unknown key', (text) => `${text}\nlisten2: []`, /listen2 is unknown/],
   ['an unknown term', (text) => `${text}\nterms: {quoteMinutes: 5}`, /terms\.quoteMinutes is unknown/],
   ['a missing attester', (text) => text.replace(/^attester:.*$/m, ''), /attester is missing/],
-  ['an attester of another name', (text) => text.replace('attester: configfs-tsm', 'attester: none'), /attester must be configfs-tsm/],
+  [
+    'an attester of another name',
+    (text) => text.replace('attester: configfs-tsm', 'attester: none'),
+    /attester must be configfs-tsm/,
+  ],
   ['a quantity that is none', (text) => text.replace('cpu: 14', 'cpu: lots'), /capacity\.cpu is no quantity/],
-  ['an address that is none', (text) => text.replace(/escrow: '0x[^']*'/, "escrow: '0x12'"), /chain\.escrow must be an EVM address/],
-  ['a term out of bounds', (text) => `${text}\nterms: {minUnlockDelaySeconds: 0}`, /minUnlockDelaySeconds must be a whole number from 900/],
+  [
+    'an address that is none',
+    (text) => text.replace(/escrow: '0x[^']*'/, "escrow: '0x12'"),
+    /chain\.escrow must be an EVM address/,
+  ],
+  [
+    'a term out of bounds',
+    (text) => `${text}\nterms: {minUnlockDelaySeconds: 0}`,
+    /minUnlockDelaySeconds must be a whole number from 900/,
+  ],
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
 ]

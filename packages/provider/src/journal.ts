@@ -97,13 +97,18 @@ export class Journal implements Disposable {
   }
 
   /** @throws TrustedPodsError CHANNEL_IN_USE, PROVISION_KEY_REUSED or PROVISION_BAD_REQUEST where another pod holds one of the three. */
-  insert(pod: NewPod): void {
+  requireUnused(pod: Pick<NewPod, 'channelId' | 'podId' | 'publisher' | 'idempotencyKey'>): void {
     const held = this.#db
       .prepare(
         'SELECT pod_id, channel_id, idempotency_key FROM pods WHERE channel_id = ? OR pod_id = ? OR (publisher = ? AND idempotency_key = ?)',
       )
       .get(pod.channelId, pod.podId, pod.publisher, pod.idempotencyKey)
     if (held) throw conflict(held, pod)
+  }
+
+  /** @throws as `requireUnused`. */
+  insert(pod: NewPod): void {
+    this.requireUnused(pod)
     this.#db
       .prepare(
         `INSERT INTO pods (pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel_id, channel, deposited, accepted_at)
@@ -202,7 +207,10 @@ export class Journal implements Disposable {
   }
 }
 
-function conflict(held: Record<string, SQLOutputValue>, pod: NewPod): TrustedPodsError {
+function conflict(
+  held: Record<string, SQLOutputValue>,
+  pod: Pick<NewPod, 'channelId' | 'podId' | 'idempotencyKey'>,
+): TrustedPodsError {
   if (held.channel_id === pod.channelId) {
     return new TrustedPodsError('CHANNEL_IN_USE', `channel ${pod.channelId} pays for pod ${held.pod_id} already`)
   }

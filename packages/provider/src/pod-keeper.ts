@@ -203,6 +203,7 @@ export class PodKeeper {
     if (!row || row.phase === 'stopped' || row.phase === 'failed') return
     if (row.phase !== 'stopping')
       this.#change(podId, { phase: 'stopping', reason: { code: reason.code, message: boundText(reason.message) } })
+    this.#parts.log.info('pod ending', { pod: podId, reason: reason.code })
     const job = this.#jobs.get(podId)
     job?.abort.abort(new Error('the pod is being ended'))
     await job?.done

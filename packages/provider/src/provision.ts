@@ -10,7 +10,7 @@ import { fromProtoChannel, type OpenedChannel } from '@trusted-pods/protocol/cha
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
-import { PaymentChannelSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import { type PaymentChannel, PaymentChannelSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { ProvisionRequest, StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts'
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
@@ -66,24 +66,22 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
   if (meanwhile) return meanwhile.podId
   const podId = channel.terms.podId.slice(2)
-  const { quote } = admitted
-  const hold = {
-    quoteId: toHex(quote.id),
-    publisher: publisher.toString(),
-    resources: quote.resources,
-    httpHosts: quote.httpHosts,
-    expiresAtMs: 0,
-  }
-  parts.capacity.admit(hold, Date.now())
-  parts.journal.insert({
+  const names = {
     podId,
     publisher: publisher.toString(),
     idempotencyKey: toHex(request.idempotencyKey),
+    channelId: channelId(channel.terms, channel),
+  }
+  parts.journal.requireUnused(names)
+  const { id, resources, httpHosts } = admitted.quote
+  const hold = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts, expiresAtMs: 0 }
+  parts.capacity.admit(hold, Date.now())
+  parts.journal.insert({
+    ...names,
     requestDigest,
     pod: podBytes,
-    quote: toBinary(SignedQuoteSchema, request.quote as NonNullable<typeof request.quote>),
-    channelId: channelId(channel.terms, channel),
-    channel: toBinary(PaymentChannelSchema, request.channel as NonNullable<typeof request.channel>),
+    quote: toBinary(SignedQuoteSchema, admitted.signedQuote),
+    channel: toBinary(PaymentChannelSchema, channel.message),
     deposited: state.deposited,
     acceptedAtMs: Date.now(),
   })
@@ -110,7 +108,7 @@ async function checkPayment(
   request: ProvisionRequest,
   { quote, quoteDigest }: Admitted,
   { podBytes, publisher, parts }: { podBytes: Uint8Array; publisher: PeerId; parts: ProvisionParts },
-): Promise<{ channel: OpenedChannel; state: ChannelState }> {
+): Promise<{ channel: OpenedChannel & { message: PaymentChannel }; state: ChannelState }> {
   if (!request.channel) throw new TrustedPodsError('PROVISION_BAD_REQUEST', 'the request has no payment channel')
   const channel = fromProtoChannel(request.channel)
   const id = channelId(channel.terms, channel)
@@ -123,7 +121,13 @@ async function checkPayment(
     providerPeer: parts.peerId.toMultihash().bytes,
   }
   await verifyAuthorization(request.authorization, provision, { payer: channel.terms.payer })
-  const state = await readChannel(parts.chain, id)
-  checkChannel({ ...channel, state, payment: quote.payment, token: quote.pricing.token, own: parts.own })
-  return { channel, state: state as ChannelState }
+  const seen = await readChannel(parts.chain, id)
+  const state = checkChannel({
+    ...channel,
+    state: seen,
+    payment: quote.payment,
+    token: quote.pricing.token,
+    own: parts.own,
+  })
+  return { channel: { ...channel, message: request.channel }, state }
 }

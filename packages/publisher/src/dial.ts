@@ -50,7 +50,9 @@ export function peerAddresses({ peerId, multiaddrs }: ProviderAddress): Multiadd
 function withPeerId(text: string, peerId: string): Multiaddr[] {
   try {
     const address = multiaddr(text)
-    const named = address.getComponents().filter(({ name }) => name === 'p2p')
+    const components = address.getComponents()
+    const named = components.filter(({ name }) => name === 'p2p')
+    if (components.length === named.length) return []
     if (named.length === 0) return [address.encapsulate(`/p2p/${peerId}`)]
     return named.every(({ value }) => value === peerId) ? [address] : []
   } catch {
@@ -62,7 +64,8 @@ function withPeerId(text: string, peerId: string): Multiaddr[] {
 async function connect(node: Libp2p, addresses: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
   const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS)
   try {
-    return await node.dial(addresses, { signal: signal ? AbortSignal.any([timeout, signal]) : timeout })
+    // A connection of its own: what is attested on it, and closing it, concerns nobody else of this process.
+    return await node.dial(addresses, { force: true, signal: signal ? AbortSignal.any([timeout, signal]) : timeout })
   } catch (cause) {
     signal?.throwIfAborted()
     const reason = cause instanceof Error ? boundText(cause.message) : String(cause)

@@ -35,6 +35,10 @@ export interface EmbeddedEngineOptions {
   readonly stateDir: string
   readonly log: Logger
   readonly signal?: AbortSignal | undefined
+  /** How long an engine of an earlier run gets to answer; 10 s. */
+  readonly adoptTimeoutMs?: number
+  /** How long it gets to end before it is killed; 25 s. */
+  readonly stopTimeoutMs?: number
 }
 
 /** Adopts the engine of this folder when it answers, else starts it. Disposing ends it and every container in it.
@@ -44,7 +48,7 @@ export async function openEmbeddedEngine(options: EmbeddedEngineOptions): Promis
   const dockerd = await findDaemon()
   await using _lock = await holdLock(paths.folder, options)
   const engine = (await adopt(paths, options)) ?? (await start(dockerd, paths, options))
-  return { ...engine, [Symbol.asyncDispose]: () => endDaemon(paths, options.log) }
+  return { ...engine, [Symbol.asyncDispose]: () => endDaemon(paths, options) }
 }
 
 /** Whether this machine and user can have one; a reason when not. */
@@ -61,23 +65,25 @@ async function findDaemon(): Promise<string> {
   throw new TrustedPodsError('PLATFORM_ENGINE_MISSING', `${obstacle}; on Debian or Ubuntu: apt-get install docker.io`)
 }
 
-async function adopt(paths: DaemonPaths, { log, signal }: EmbeddedEngineOptions): Promise<Engine | undefined> {
+async function adopt(paths: DaemonPaths, options: EmbeddedEngineOptions): Promise<Engine | undefined> {
+  const { log, signal, adoptTimeoutMs: timeoutMs = ADOPT_TIMEOUT_MS } = options
   const left = await daemonProcess(paths)
   if (!left) return undefined
   try {
     const alive = async () => (await readProcess(left.pid)) !== undefined
-    const engine = await awaitReady(paths, { alive, timeoutMs: ADOPT_TIMEOUT_MS, signal })
+    const engine = await awaitReady(paths, { alive, timeoutMs, signal })
     log.info('embedded engine of an earlier run adopted', { pid: left.pid, socket: paths.socket })
     return engine
   } catch (error) {
     signal?.throwIfAborted()
     log.warn('embedded engine of an earlier run does not answer and is ended', { pid: left.pid, error: String(error) })
-    await endDaemon(paths, log)
+    await endDaemon(paths, options)
     return undefined
   }
 }
 
-async function start(dockerd: string, paths: DaemonPaths, { log, signal }: EmbeddedEngineOptions): Promise<Engine> {
+async function start(dockerd: string, paths: DaemonPaths, options: EmbeddedEngineOptions): Promise<Engine> {
+  const { log, signal } = options
   await clearLeftovers(paths)
   const ownFirewall = (await findProgram('nft')) !== undefined
   if (!ownFirewall) log.warn('nft is missing: the embedded engine writes iptables, which other engines share')
@@ -89,7 +95,7 @@ async function start(dockerd: string, paths: DaemonPaths, { log, signal }: Embed
     const alive = async () => child.exitCode === null && child.signalCode === null && child.pid !== undefined
     return await awaitReady(paths, { alive, timeoutMs: READY_TIMEOUT_MS, signal })
   } catch (error) {
-    await endDaemon(paths, log)
+    await endDaemon(paths, options)
     throw error
   }
 }
@@ -117,7 +123,10 @@ async function awaitReady(
   while (Date.now() < until && (await alive())) {
     signal?.throwIfAborted()
     try {
-      return await connectEngine(paths.socket, { embedded: true, signal: AbortSignal.timeout(TRY_TIMEOUT_MS) })
+      return await connectEngine(paths.socket, {
+        embedded: true,
+        signal: AbortSignal.timeout(Math.min(TRY_TIMEOUT_MS, timeoutMs)),
+      })
     } catch {
       // Not up yet: dockerd makes its socket before it answers there.
       await sleep(POLL_MS)
@@ -139,12 +148,13 @@ async function daemonProcess(paths: DaemonPaths): Promise<ProcessEntry | undefin
 }
 
 /** SIGTERM, then SIGKILL; then whatever of it is left: containerd, its shims and what they hold. Safe to repeat. */
-async function endDaemon(paths: DaemonPaths, log: Logger): Promise<void> {
+async function endDaemon(paths: DaemonPaths, options: EmbeddedEngineOptions): Promise<void> {
+  const { log, stopTimeoutMs: timeoutMs = STOP_TIMEOUT_MS } = options
   const daemon = await daemonProcess(paths)
   if (daemon) {
     signalProcess(daemon.pid, 'SIGTERM')
-    if (!(await hasEnded(daemon.pid, STOP_TIMEOUT_MS))) {
-      log.warn('embedded engine did not end in time and is killed', { pid: daemon.pid, waitedMs: STOP_TIMEOUT_MS })
+    if (!(await hasEnded(daemon.pid, timeoutMs))) {
+      log.warn('embedded engine did not end in time and is killed', { pid: daemon.pid, waitedMs: timeoutMs })
     }
   }
   await clearLeftovers(paths)

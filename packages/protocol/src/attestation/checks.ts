@@ -146,6 +146,9 @@ const CHECKS = {
 
 export type CheckCode = keyof typeof CHECKS
 
+/** Every code, in the order of spec/ATTESTATION.md#checks. */
+export const CHECK_CODES = Object.keys(CHECKS) as CheckCode[]
+
 /** One finding. */
 export interface Check {
   readonly code: CheckCode

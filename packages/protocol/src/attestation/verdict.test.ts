@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { test } from 'node:test'
-import { type Check, type CheckCode, judge, rate, type Tier, unexamined, worstTier } from './checks.ts'
+import {
+  CHECK_CODES,
+  type Check,
+  type CheckCode,
+  isWarningCode,
+  judge,
+  rate,
+  type Tier,
+  unexamined,
+  worstTier,
+} from './checks.ts'
 import { type Policy, STRICT_POLICY } from './policy.ts'
 import { formatVerdict, isAccepted, SIMULATED_BANNER, type Verdict } from './verdict.ts'
 
@@ -76,4 +88,14 @@ test("the peer's words cannot write control characters or long lines", () => {
   const { got } = judge('binding.evidence-type', false, 'snp', `\x1b[2J\n${'x'.repeat(1000)}`)
   assert.equal(got.length, 128)
   assert.match(got, /^\?\[2J\?x+\.\.\.$/)
+})
+
+test('the specification lists every check, with the tiers that it may have', () => {
+  const spec = readFileSync(resolve(import.meta.dirname, '../../../../spec/ATTESTATION.md'), 'utf8')
+  const rows = [...spec.matchAll(/^\| `([a-z-]+\.[a-z-]+)` \|.*\| ([a-z /]+) \|$/gm)]
+  const listed = rows.map(([, code, tiers]) => [code, tiers?.startsWith('warning')])
+  assert.deepEqual(
+    listed,
+    CHECK_CODES.map((code) => [code, isWarningCode(code)]),
+  )
 })

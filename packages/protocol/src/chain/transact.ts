@@ -85,7 +85,7 @@ async function send(node: ChainNode, wallet: Wallet, { call, gas, signal }: Send
   try {
     await node.public.sendRawTransaction({ serializedTransaction: raw })
   } catch (error) {
-
+    nonces.reset(place)
     // A retry of a request whose answer was lost is refused although the first one was taken.
     if (!(await isKnown(node, hash))) throw toSendError(`${call.what} (transaction ${hash})`, error)
   }

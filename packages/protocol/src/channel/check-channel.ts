@@ -51,14 +51,14 @@ export interface CheckChannelInput {
 }
 
 /**
- * Returns when the channel pays for the quote.
+ * The channel's state, once it is certain that it pays for the quote.
  * @throws TrustedPodsError CHANNEL_WRONG_CHAIN, CHANNEL_BAD_TERMS, CHANNEL_NOT_FOUND, CHANNEL_CLOSING, CHANNEL_IN_USE or
  * CHANNEL_UNDERFUNDED, the first that applies.
  */
-export function checkChannel(input: CheckChannelInput): void {
+export function checkChannel(input: CheckChannelInput): ChannelState {
   checkPlace(input)
   checkTerms(input)
-  checkState(input)
+  return checkState(input)
 }
 
 function checkPlace({ chainId, escrow, payment, own }: CheckChannelInput): void {
@@ -85,7 +85,7 @@ function checkTerms({ terms, payment, token, own }: CheckChannelInput): void {
   }
 }
 
-function checkState({ state, payment }: CheckChannelInput): void {
+function checkState({ state, payment }: CheckChannelInput): ChannelState {
   if (state === undefined) refuse('CHANNEL_NOT_FOUND', 'the escrow knows no channel with these terms')
   if (state.closed) refuse('CHANNEL_CLOSING', 'the channel is closed')
   if (state.closeAt !== 0)
@@ -95,6 +95,7 @@ function checkState({ state, payment }: CheckChannelInput): void {
   if (state.deposited < BigInt(payment.minDeposit)) {
     refuse('CHANNEL_UNDERFUNDED', `the deposit is ${state.deposited} base units, wanted at least ${payment.minDeposit}`)
   }
+  return state
 }
 
 function requireSame(field: string, seen: Address, wanted: Address): void {

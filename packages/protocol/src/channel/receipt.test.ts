@@ -6,7 +6,13 @@ import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { fromHex, sha256 } from '../bytes.ts'
 import { ZERO_ADDRESS } from '../chain/address.ts'
 import { TrustedPodsError } from '../errors.ts'
-import { type Receipt, ReceiptSchema, type Usage, UsageSchema } from '../gen/trustedpods/v0/payment_pb.ts'
+import {
+  CounterSchema,
+  type Receipt,
+  ReceiptSchema,
+  type Usage,
+  UsageSchema,
+} from '../gen/trustedpods/v0/payment_pb.ts'
 import { PriceKind, PricingTableSchema } from '../gen/trustedpods/v0/pricing_pb.ts'
 import { counters } from '../pricing/price.ts'
 import { signReceipt, type VerifyReceiptOptions, verifyReceipt } from './receipt.ts'
@@ -125,8 +131,11 @@ test('a receipt that counts a line twice, or one without a price, is refused', a
   const usage = usageAfter(3600n)
   const twice = create(UsageSchema, { ...usage, counters: [...usage.counters, ...usage.counters] })
   await assertRefused(/counts cpu twice/, await sign(twice))
-  const unpriced = { ...usage, counters: [{ resource: 'memory', value: '0' }] } as MessageInitShape<typeof UsageSchema>
-  const bytes = toBinary(UsageSchema, create(UsageSchema, unpriced))
+  const unpriced = create(UsageSchema, {
+    ...usage,
+    counters: [create(CounterSchema, { resource: 'memory', value: '0' })],
+  })
+  const bytes = toBinary(UsageSchema, unpriced)
   await assertRefused(/counts memory, which has no price/, await signBytes(bytes, '0'))
 })
 

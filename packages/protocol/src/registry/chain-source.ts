@@ -1,6 +1,6 @@
 /**
- * Providers from the registry contract: pages of rows at one block, then each row's record from the event in its block. The digest on
- * chain decides which bytes are the record, so any RPC endpoint will do. Spec: spec/REGISTRY.md#reading.
+ * Providers from the registry contract: pages of rows at one block, then each row's record from the event in its block. The digest in
+ * the row decides which bytes are the record; an endpoint can hide a provider, not forge one. Spec: spec/REGISTRY.md#reading.
  */
 import { equalBytes, fromHex, sha256 } from '../bytes.ts'
 import { fromChain } from '../chain/chain-error.ts'

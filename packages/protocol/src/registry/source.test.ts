@@ -53,15 +53,14 @@ test('an update replaces the record, also twice in one block', async () => {
   const chain = await dev.connect(4)
   await announce(chain, await recordOf(chain, { region: 'first' }))
   await dev.anvil.control.setAutomine(false)
-  const both = [
-    announce(chain, await recordOf(chain, { region: 'second' })),
-    announce(chain, await recordOf(chain, { region: 'third' })),
-  ]
-  while ((await dev.anvil.control.getTxpoolStatus()).pending < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  const second = announce(chain, await recordOf(chain, { region: 'second' }))
+  await untilPending(1)
+  const third = announce(chain, await recordOf(chain, { region: 'third' }))
+  await untilPending(2)
   await dev.anvil.control.setAutomine(true)
   await dev.anvil.control.mine({ blocks: 1 })
-  const mined = await Promise.all(both)
-  assert.equal(mined[0]?.blockNumber, mined[1]?.blockNumber)
+  const mined = await Promise.all([second, third])
+  assert.equal(mined[0].blockNumber, mined[1].blockNumber)
   assert.equal(await regionOf(chain), 'third')
   assert.equal((await readEntry(chain, accountOf(chain)))?.seq, 3)
 })
@@ -185,6 +184,11 @@ test('a length that no record has ends the file', async () => {
     )
   }
 })
+
+async function untilPending(count: number): Promise<void> {
+  while ((await dev.anvil.control.getTxpoolStatus()).pending < count)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+}
 
 async function recordOf(chain: Chain, change: { region?: string; expiresAtMs?: bigint } = {}): Promise<Uint8Array> {
   const key = await generateKeyPair('Ed25519')

@@ -141,7 +141,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     return pruneImages(engine, keep, { repository: imageRepository(owner), signal })
   }
 
-  apply(pod: PodSpec, { signal }: { signal?: AbortSignal } = {}): Promise<PodObservation> {
+  async apply(pod: PodSpec, { signal }: { signal?: AbortSignal } = {}): Promise<PodObservation> {
     requirePodId(pod.podId)
     return this.#queue.run(pod.podId, () => this.#apply(pod, signal))
   }
@@ -199,7 +199,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     return parent === undefined ? {} : readUsage(parent)
   }
 
-  remove(podId: string, { volumes, signal }: { volumes: boolean; signal?: AbortSignal }): Promise<void> {
+  async remove(podId: string, { volumes, signal }: { volumes: boolean; signal?: AbortSignal }): Promise<void> {
     requirePodId(podId)
     return this.#queue.run(podId, () => this.#remove(podId, { volumes, signal }))
   }

@@ -48,14 +48,19 @@ export async function* mergeByTime(streams: readonly Stream[]): AsyncGenerator<R
 export async function* interleave(streams: readonly Stream[]): AsyncGenerator<RuntimeLogLine> {
   const next = async (stream: Stream) => ({ stream, result: await stream.next() })
   const waiting = new Map(streams.map((stream) => [stream, next(stream)]))
-  while (waiting.size > 0) {
-    const { stream, result } = await Promise.race(waiting.values())
-    if (result.done) {
-      waiting.delete(stream)
-    } else {
-      waiting.set(stream, next(stream))
-      yield result.value
+  try {
+    while (waiting.size > 0) {
+      const { stream, result } = await Promise.race(waiting.values())
+      if (result.done) {
+        waiting.delete(stream)
+      } else {
+        waiting.set(stream, next(stream))
+        yield result.value
+      }
     }
+  } finally {
+    // Nobody waits for these any more: how they end is of no interest.
+    for (const promise of waiting.values()) promise.catch(() => {})
   }
 }
 

@@ -16,9 +16,9 @@ export function requireAsCreated(
   const missingEnv = textsAt(Env).filter((line) => !textsAt(inspection, 'Config', 'Env').includes(line))
   const differing = [
     ...differences(imageId, at(inspection, 'Image'), 'Image'),
-    // Only the names: the values may be secret.
+    // Of these only the names: arguments and variables may be secret.
     ...missingEnv.map((line) => `Config.Env ${line.split('=', 1)[0]}`),
-    ...differences(config, at(inspection, 'Config'), 'Config'),
+    ...differences(config, at(inspection, 'Config'), 'Config').map(pathOf),
     ...differences(Labels, at(inspection, 'Config', 'Labels'), 'Config.Labels'),
     ...differences(HostConfig, at(inspection, 'HostConfig'), 'HostConfig'),
   ]
@@ -51,6 +51,10 @@ function isEmpty(value: unknown): boolean {
 
 function differs(wanted: unknown, seen: unknown, path: string): string {
   return `${path} is ${short(seen)}, ${short(wanted)} was wanted`
+}
+
+function pathOf(difference: string): string {
+  return difference.split(' ', 1)[0] ?? ''
 }
 
 function short(value: unknown): string {

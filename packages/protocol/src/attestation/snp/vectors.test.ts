@@ -186,3 +186,65 @@ test('without a revocation list, revocation: required refuses', { skip }, async 
   assert.deepEqual(failedCodes(appraisal), ['chain.revocation-unknown'])
   assert.equal(worstTier(appraisal.checks), 'contraindicated')
 })
+
+/** A genuine or synthetic baseline under a policy with some values changed. */
+async function appraiseUnder(id: string, change: (policy: SnpPolicy) => SnpPolicy): Promise<SnpAppraisal> {
+  const vector = syntheticVectors.cases.find((candidate) => candidate.id === id)
+  assert.ok(vector)
+  const evidence = readEvidence(synthetic, vector)
+  const options = toOptions(vector, await syntheticRoots(vector), evidence.report)
+  return await appraiseSnp(evidence, { ...options, policy: change(options.policy) })
+}
+
+const OTHER_KEY = '22'.repeat(48)
+
+const DEMANDS: [string, string, (policy: SnpPolicy) => SnpPolicy][] = [
+  ['policy.endorsement', 'ok-vlek', (policy) => ({ ...policy, endorsement: ['vcek'] })],
+  ['policy.endorsement', 'ok-milan-v3', (policy) => ({ ...policy, endorsement: [] })],
+  [
+    'policy.single-socket',
+    'ok-milan-v3',
+    (policy) => ({ ...policy, policy: { ...policy.policy, singleSocket: true } }),
+  ],
+  ['policy.vmpl', 'ok-milan-v3', (policy) => ({ ...policy, policy: { ...policy.policy, vmpl: [] } })],
+  [
+    'platform.ciphertext-hiding',
+    'ok-milan-v3',
+    (policy) => ({ ...policy, platformInfo: { ...policy.platformInfo, ciphertextHidingDram: true } }),
+  ],
+  ['id-block.unknown', 'id-block-trusted', (policy) => ({ ...policy, idKeyDigests: [OTHER_KEY] })],
+]
+
+for (const [code, id, change] of DEMANDS) {
+  test(`${id} is refused with ${code} where the policy demands it`, { skip }, async () => {
+    const appraisal = await appraiseUnder(id, change)
+    assert.equal(worstTier(appraisal.checks), 'contraindicated')
+    assert.deepEqual(failedCodes(appraisal), [code])
+  })
+}
+
+test('a processor line that the policy does not name is refused', { skip }, async () => {
+  const appraisal = await appraiseUnder('ok-milan-v3', (policy) => ({ ...policy, products: {} }))
+  assert.ok(failedCodes(appraisal).includes('platform.product'))
+  assert.equal(worstTier(appraisal.checks), 'contraindicated')
+})
+
+test('a capped processor line is never affirmed', { skip }, async () => {
+  const capped = { ...STRICT_SNP_POLICY.products.Milan, cap: 'warning' } as ProductPolicy
+  const appraisal = await appraiseUnder('ok-milan-v3', (policy) => ({ ...policy, products: { Milan: capped } }))
+  assert.deepEqual(failedCodes(appraisal), ['platform.product'])
+  assert.equal(worstTier(appraisal.checks), 'warning')
+})
+
+test('a verdict on genuine hardware names the chip, and on Turin its 8 bytes', { skip }, async () => {
+  const ids = new Map<string, string | undefined>()
+  for (const id of ['genoa-v5-oak', 'turin-v5-ms', 'milan-v3-vlek-aws']) {
+    const vector = realVectors.cases.find((candidate) => candidate.id === id)
+    assert.ok(vector)
+    const evidence = readEvidence(real, vector)
+    ids.set(id, (await appraiseSnp(evidence, toOptions(vector, AMD_ROOTS, evidence.report))).platformId)
+  }
+  assert.equal(ids.get('genoa-v5-oak')?.length, 128)
+  assert.equal(ids.get('turin-v5-ms'), '59790fb1c39f35c1')
+  assert.equal(ids.get('milan-v3-vlek-aws'), undefined)
+})

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { create } from '@bufbuild/protobuf'
+import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import type { Plan } from '@trusted-pods/publisher/plan.ts'
+import { getAddress } from 'viem'
+import { coloursFor } from './colours.ts'
+import { formatPlan, planJson } from './format-plan.ts'
+import { toJsonLine } from './output.ts'
+
+const PLAN: Plan = {
+  provider: { peerId: '12D3peer', account: getAddress(`0x${'aa'.repeat(20)}`), region: 'DE/fsn1', sandbox: 'runsc' },
+  evidence: { type: 'snp', tier: 'warning', simulated: true },
+  resources: [
+    create(ResourceSchema, { name: 'cpu', quantity: 500n }),
+    create(ResourceSchema, { name: 'memory', quantity: 268_435_456n }),
+  ],
+  pricing: create(PricingTableSchema, {
+    chainId: 1n,
+    token: new Uint8Array(20),
+    decimals: 6,
+    symbol: 'USDC',
+    prices: [{ resource: 'cpu', kind: PriceKind.RESERVE, amount: '45000', perQuantity: 1000n, perSeconds: 3600n }],
+  }),
+  costPerHour: 22_500n,
+  costPerDay: 540_000n,
+  costOfStart: 1000n,
+  ratePerHour: 23_500n,
+  deposit: 1_000_000n,
+  depositHours: 42.5,
+  unlockDelaySeconds: 3600,
+  quoteExpiresAt: new Date('2030-01-01T00:00:00Z'),
+  priceChanges: ['cpu is dearer than announced'],
+  sends: [
+    { what: 'the deposit', to: 'the escrow' },
+    { what: 'the manifest', to: 'the attested machine' },
+  ],
+}
+
+test('a plan says whom, what evidence, what it costs, what is at stake and what is sent to whom', () => {
+  const text = formatPlan(PLAN, coloursFor(false))
+  assert.equal(
+    text,
+    [
+      '  provider   12D3peer (DE/fsn1, sandbox runsc)',
+      '  evidence   snp, warning, SIMULATED - NOT CONFIDENTIAL',
+      '  reserves   cpu 500 mCPU, memory 256 MiB',
+      '  prices     0.045 USDC per vCPU-hour',
+      '  cost       0.0225 USDC per hour, 0.54 USDC per day, 0.001 USDC once for the start',
+      '  deposit    1 USDC, lasts 1 d 18 h; what is not used comes back',
+      '  refund     at once when you stop the pod; 1 h after your request if the provider is gone',
+      '  note       cpu is dearer than announced',
+      '  sends      the deposit, to the escrow',
+      '             the manifest, to the attested machine',
+      '  valid      until 2030-01-01T00:00:00.000Z',
+    ].join('\n'),
+  )
+})
+
+test('SIMULATED stands in red', () => {
+  assert.ok(formatPlan(PLAN, coloursFor(true)).includes('\u001b[31mSIMULATED - NOT CONFIDENTIAL\u001b[0m'))
+})
+
+test('as JSON money is digits and nothing of the wire format shows', () => {
+  const json = toJsonLine(planJson(PLAN))
+  assert.doesNotMatch(json, /typeName/)
+  const plan = JSON.parse(json)
+  assert.equal(plan.deposit, '1000000')
+  assert.equal(plan.costPerHour, '22500')
+  assert.equal(plan.evidence.simulated, true)
+  assert.equal(plan.sends.length, 2)
+})

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { inPhase } from '@trusted-pods/publisher/lease.ts'
+import { fundedLease } from '../../../test/support/lease-fixture.ts'
+import { openLeaseFiles } from './lease-store.ts'
+
+async function newFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tp-leases-'))
+  t.after(() => rm(folder, { recursive: true }))
+  return join(folder, 'leases')
+}
+
+const ended = { kind: 'ended', endedAt: new Date(), paid: 1n, refund: 2n, reason: 'stopped' } as const
+
+test('a lease is kept in a file that its owner alone can read, and replaced by its next phase', async (t) => {
+  const folder = await newFolder(t)
+  const leases = openLeaseFiles(folder)
+  assert.deepEqual(await leases.list(), { leases: [], problems: [] })
+  const lease = fundedLease()
+  await leases.save(lease)
+  assert.equal((await stat(join(folder, `${lease.id}.json`))).mode & 0o777, 0o600)
+  assert.equal((await leases.find(lease.id)).kind, 'funded')
+  await leases.save(inPhase(lease, ended))
+  assert.equal((await leases.find(lease.id)).kind, 'ended')
+  assert.equal(leases.lastSaved?.kind, 'ended')
+  assert.deepEqual(await readdir(folder), [`${lease.id}.json`])
+})
+
+test('a lease is found by its id, the beginning of it, or its name', async (t) => {
+  const leases = openLeaseFiles(await newFolder(t))
+  const [one, two] = [fundedLease({ name: 'one' }), fundedLease({ name: 'two' })]
+  await leases.save(one)
+  await leases.save(two)
+  for (const reference of [one.id, one.id.slice(0, 8), 'one']) assert.equal((await leases.find(reference)).id, one.id)
+  await assert.rejects(leases.find(one.id.slice(0, 3)), isUnknown(/there is no lease/))
+  await assert.rejects(leases.find('three'), isUnknown(/there is no lease three/))
+  await assert.rejects(leases.only(), isUnknown(/2 leases have not ended/))
+})
+
+test('a name that two live leases have is ambiguous; ended ones do not count', async (t) => {
+  const leases = openLeaseFiles(await newFolder(t))
+  const [one, two] = [fundedLease({ name: 'web' }), fundedLease({ name: 'web' })]
+  await leases.save(one)
+  await leases.save(two)
+  await assert.rejects(leases.find('web'), isUnknown(new RegExp(`2 leases are called web: .*${one.id.slice(0, 12)}`)))
+  await leases.save(inPhase(one, ended))
+  assert.equal((await leases.find('web')).id, two.id)
+  assert.equal((await leases.only()).id, two.id)
+})
+
+test('the newest comes first; a file that cannot be read is told and hides no other', async (t) => {
+  const folder = await newFolder(t)
+  const leases = openLeaseFiles(folder)
+  const [old, young] = [
+    fundedLease({ createdAt: new Date('2026-01-01') }),
+    fundedLease({ createdAt: new Date('2026-02-01') }),
+  ]
+  await leases.save(old)
+  await leases.save(young)
+  await writeFile(join(folder, 'broken.json'), '{', { mode: 0o600 })
+  await writeFile(join(folder, 'half.json.123'), '{', { mode: 0o600 })
+  await leases.save(fundedLease({ createdAt: new Date('2025-01-01') }))
+  await chmod(join(folder, `${old.id}.json`), 0o644)
+  const { leases: listed, problems } = await leases.list()
+  assert.equal(listed[0]?.id, young.id)
+  assert.equal(listed.length, 2)
+  assert.equal(problems.length, 2)
+  assert.match(problems.join(), /broken\.json.*no JSON/)
+  assert.match(problems.join(), /mode 644, 600 is wanted/)
+})
+
+function isUnknown(message: RegExp) {
+  return (error: unknown) =>
+    error instanceof TrustedPodsError && error.code === 'STATUS_UNKNOWN_POD' && message.test(error.message)
+}

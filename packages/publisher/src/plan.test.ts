@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { create } from '@bufbuild/protobuf'
+import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
+import { type PaymentTerms, PaymentTermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { getAddress } from 'viem'
+import type { ProviderOffer } from './offer.ts'
+import { type DepositChoice, makePlan } from './plan.ts'
+import type { AgreedQuote } from './quote.ts'
+
+const EXPIRES_AT = new Date('2030-01-01T00:00:00Z')
+const VERDICT: Verdict = {
+  tier: 'warning',
+  checks: [],
+  simulated: true,
+  evidenceType: 'snp',
+  verifiedAt: EXPIRES_AT,
+  expiresAt: EXPIRES_AT,
+}
+const OFFER: ProviderOffer = {
+  peerId: 'peer',
+  account: getAddress(`0x${'aa'.repeat(20)}`),
+  multiaddrs: [],
+  region: 'DE/fsn1',
+  sandbox: 'runsc',
+  pricing: [],
+  capacity: [],
+  attestations: [],
+  expiresAt: EXPIRES_AT,
+}
+
+type PaymentChanges = Partial<Pick<PaymentTerms, 'ratePerHour' | 'minDeposit'>>
+
+/** 500 mCPU at 45,000 per vCPU-hour and 1,000 for a start. */
+function agreed(payment: PaymentChanges = {}): AgreedQuote {
+  const pricing = create(PricingTableSchema, {
+    decimals: 6,
+    symbol: 'USDC',
+    prices: [
+      { resource: 'cpu', kind: PriceKind.RESERVE, amount: '45000', perQuantity: 1000n, perSeconds: 3600n },
+      { resource: 'start', kind: PriceKind.FLAT, amount: '1000', perQuantity: 1n },
+    ],
+  })
+  const terms = create(PaymentTermsSchema, {
+    provider: new Uint8Array(20).fill(1),
+    ratePerHour: '23500',
+    minUnlockDelaySeconds: 60,
+    minDeposit: '5000',
+    ...payment,
+  })
+  const quote = create(QuoteSchema, { resources: [{ name: 'cpu', quantity: 500n }], pricing, payment: terms })
+  return {
+    signed: create(SignedQuoteSchema),
+    quote: Object.assign(quote, { pricing, payment: terms }),
+    digest: new Uint8Array(32),
+    expiresAt: EXPIRES_AT,
+    priceChanges: [],
+  }
+}
+
+function plan(deposit?: DepositChoice, payment: PaymentChanges = {}) {
+  return makePlan(agreed(payment), { offer: OFFER, verdict: VERDICT, ...(deposit && { deposit }) })
+}
+
+test('a plan tells the cost of an hour, a day and a start apart from the rate that the channel allows', () => {
+  const { costPerHour, costPerDay, costOfStart, ratePerHour } = plan()
+  assert.deepEqual([costPerHour, costPerDay, costOfStart, ratePerHour], [22_500n, 540_000n, 1000n, 23_500n])
+})
+
+test('a day is paid in unless told otherwise; hours and amounts are taken as they are', () => {
+  assert.equal(plan().deposit, 24n * 23_500n)
+  assert.equal(plan({ kind: 'hours', hours: 2 }).deposit, 47_000n)
+  assert.equal(plan({ kind: 'hours', hours: 0.5 }).deposit, 11_750n)
+  assert.equal(plan({ kind: 'amount', amount: 70_500n }).depositHours, 3)
+})
+
+test('few hours are raised to what the provider takes; a smaller amount is refused', () => {
+  assert.equal(plan({ kind: 'hours', hours: 0.01 }).deposit, 5000n)
+  assert.throws(
+    () => plan({ kind: 'amount', amount: 4999n }),
+    (error) => error instanceof TrustedPodsError && error.code === 'CHANNEL_UNDERFUNDED',
+  )
+})
+
+test('at a rate of nothing the deposit lasts for ever', () => {
+  assert.equal(plan(undefined, { ratePerHour: '0' }).depositHours, undefined)
+})
+
+test('a plan names everything that leaves, and that the evidence is simulated', () => {
+  const { sends, evidence, unlockDelaySeconds } = plan()
+  assert.equal(sends.length, 3)
+  assert.match(sends.map(({ what }) => what).join(), /deposit.*manifest.*encrypted images/)
+  assert.equal(evidence.simulated, true)
+  assert.equal(unlockDelaySeconds, 900)
+})
