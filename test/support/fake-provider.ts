@@ -276,14 +276,17 @@ export async function startFakeProvider(options: FakeProviderOptions = {}): Prom
   }
 }
 
-/** 45,000 base units per vCPU-hour. */
+/** 45,000 base units per vCPU-hour, memory free. */
 function priceTable(chainId: number, token: Address): PricingTable {
   return create(PricingTableSchema, {
     chainId: BigInt(chainId),
     token: fromAddress(token),
     decimals: 6,
     symbol: 'tUSDC',
-    prices: [{ resource: 'cpu', kind: PriceKind.RESERVE, amount: '45000', perQuantity: 1000n, perSeconds: 3600n }],
+    prices: [
+      { resource: 'cpu', kind: PriceKind.RESERVE, amount: '45000', perQuantity: 1000n, perSeconds: 3600n },
+      { resource: 'memory', kind: PriceKind.RESERVE, amount: '0', perQuantity: 1n, perSeconds: 3600n },
+    ],
   })
 }
 

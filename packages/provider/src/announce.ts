@@ -1,12 +1,15 @@
 /** The provider's record in the registry: signed by its peer key, announced by its account. Spec: spec/REGISTRY.md. */
-import { create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { announce } from '@trusted-pods/protocol/chain/registry.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
-import { ProviderRecordSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/registry_pb.ts'
+import {
+  type AttestationHintSchema,
+  ProviderRecordSchema,
+} from '@trusted-pods/protocol/gen/trustedpods/v0/registry_pb.ts'
 import { signRecord } from '@trusted-pods/protocol/registry/record.ts'
 import type { Hex } from 'viem'
 import type { Attester } from './attester/attester.ts'
@@ -42,11 +45,19 @@ export async function announceProvider(parts: AnnounceParts): Promise<Hex> {
     region: parts.region,
     pricing: [parts.pricing],
     capacity: [...parts.capacity],
-    attestations: [{ evidenceType: attester.evidenceType, simulated: attester.simulated }],
+    attestations: [attestationHint(attester)],
     sandbox: parts.sandbox,
     sequence: BigInt(now),
     expiresAtMs: BigInt(now + RECORD_LIFETIME_MS),
   })
   const { transaction } = await announce(chain, await signRecord(record, identity))
   return transaction
+}
+
+function attestationHint({
+  evidenceType,
+  simulated,
+  platformId,
+}: Attester): MessageInitShape<typeof AttestationHintSchema> {
+  return { evidenceType, simulated, ...(platformId && { platformId }) }
 }

@@ -20,7 +20,7 @@ import { provision } from './provision.ts'
 import { type ImagePublisher, publishImages } from './publish-images.ts'
 import { requestQuote } from './quote.ts'
 import { serveImages } from './serve-images.ts'
-import { readStatus } from './status.ts'
+import { watchStatus } from './status.ts'
 
 export interface DeployOptions {
   /** Our end of the wire. */
@@ -93,7 +93,7 @@ export async function* deploy(
   const payer = channelPayer(chain)
   const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
 
-  for await (const status of readStatus(await meet(), lease, signal)) yield { step: 'status', lease, status }
+  for await (const status of watchStatus(node, lease, signal)) yield { step: 'status', lease, status }
 }
 
 function sum(numbers: readonly number[]): number {

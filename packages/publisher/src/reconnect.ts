@@ -22,6 +22,27 @@ export function isLostConnection(error: unknown): boolean {
   return error instanceof TrustedPodsError && LOST.has(error.code)
 }
 
+export interface RetryOptions {
+  /** RECONNECT_TRIES unless given. */
+  tries?: number
+  signal?: AbortSignal
+}
+
+/** Does it again while the way to the peer is what fails. @throws what the last try threw, or the first other failure. */
+export async function whileLost<T>(
+  attempt: () => Promise<T>,
+  { tries = RECONNECT_TRIES, signal }: RetryOptions = {},
+): Promise<T> {
+  for (let made = 1; ; made++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isLostConnection(error) || made >= tries) throw error
+    }
+    await waitBeforeTry(made, signal ? { signal } : {})
+  }
+}
+
 /** Waits before try number `tries` + 1; twice as long each time.
  * @throws the signal's reason when it aborts. */
 export function waitBeforeTry(tries: number, options: { signal?: AbortSignal } = {}): Promise<void> {

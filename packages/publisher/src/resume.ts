@@ -11,9 +11,10 @@ import { dial } from './dial.ts'
 import type { Lease, LeaseStore } from './lease.ts'
 import { channelPayer } from './payment.ts'
 import { provision } from './provision.ts'
+import { whileLost } from './reconnect.ts'
 import { withLiveQuote } from './requote.ts'
 import { serveImages } from './serve-images.ts'
-import { readStatus } from './status.ts'
+import { watchStatus } from './status.ts'
 
 export interface ResumeOptions {
   node: Libp2p
@@ -36,16 +37,18 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
       `lease ${lease.id.slice(0, 12)} is ${lease.kind}: deploy the manifest anew`,
     )
   }
-  await using peers = new AsyncDisposableStack()
-  const meet = async () => peers.use(await dial(node, lease.provider, signal))
   if (lease.kind === 'running') {
-    for await (const status of readStatus(await meet(), lease, signal)) yield { step: 'status', lease, status }
+    for await (const status of watchStatus(node, lease, signal)) yield { step: 'status', lease, status }
     return
   }
   const funded = lease.kind === 'opening' ? await fundChannel(chain, lease, { leases, ...signal }) : lease
   yield { step: 'channel', lease: funded }
-  const prove = async () => attest(await meet(), policy, { platformIds: lease.provider.platformIds, ...signal })
-  const attested = await prove()
+  await using peers = new AsyncDisposableStack()
+  const prove = async () => {
+    const peer = peers.use(await dial(node, lease.provider, signal))
+    return attest(peer, policy, { platformIds: lease.provider.platformIds, ...signal })
+  }
+  const attested = await whileLost(prove, signal)
   yield { step: 'attest', verdict: attested.verdict }
   const current = await withLiveQuote(attested, funded, { chain, leases, ...signal })
   await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId })
@@ -55,5 +58,5 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
     reattest: prove,
     ...signal,
   })
-  for await (const status of readStatus(await meet(), running, signal)) yield { step: 'status', lease: running, status }
+  for await (const status of watchStatus(node, running, signal)) yield { step: 'status', lease: running, status }
 }

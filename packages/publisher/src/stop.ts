@@ -10,6 +10,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
   type Settlement,
   StopRequestSchema,
+  type StopResponse,
   StopResponseSchema,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
 import { request } from '@trusted-pods/protocol/wire/exchange.ts'
@@ -18,7 +19,7 @@ import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { requirePayer } from './channel.ts'
 import { dial } from './dial.ts'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
-import { isLostConnection, waitBeforeTry } from './reconnect.ts'
+import { isLostConnection, whileLost } from './reconnect.ts'
 import { channelOf, closeWithoutProvider, type Ended, type Waiting, waitUntilClosed, withdrawRefund } from './settle.ts'
 import { type ReceiptView, viewReceipt } from './status-stream.ts'
 
@@ -90,21 +91,23 @@ function whyWithoutProvider(error: unknown): string | undefined {
   return `the provider does not stop the pod (${error.code})`
 }
 
-async function requestStop(lease: LeaseFacts, { node, signal }: StopOptions): Promise<Settlement> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
-      const message = { podId: fromHex(lease.id) ?? new Uint8Array() }
-      const ask = { request: StopRequestSchema, message, response: StopResponseSchema }
-      const { result } = await request(peer.connection, STOP, ask, signal ? { signal } : {})
-      if (result.case === 'refusal') throwRefusal(result.value)
-      if (result.case === 'settlement') return result.value
-      throw new TrustedPodsError('WIRE_MALFORMED', 'the answer to a stop holds neither a settlement nor a refusal')
-    } catch (error) {
-      if (!isLostConnection(error) || tries >= STOP_TRIES) throw error
-    }
-    await waitBeforeTry(tries, signal ? { signal } : {})
-  }
+async function requestStop(lease: LeaseFacts, { node, ...options }: StopOptions): Promise<Settlement> {
+  const signal = options.signal ? { signal: options.signal } : {}
+  const message = { podId: fromHex(lease.id) ?? new Uint8Array() }
+  const ask = { request: StopRequestSchema, message, response: StopResponseSchema }
+  return await whileLost(
+    async () => {
+      await using peer = await dial(node, lease.provider, signal)
+      return requireSettlement(await request(peer.connection, STOP, ask, signal))
+    },
+    { tries: STOP_TRIES, ...signal },
+  )
+}
+
+function requireSettlement({ result }: StopResponse): Settlement {
+  if (result.case === 'refusal') throwRefusal(result.value)
+  if (result.case === 'settlement') return result.value
+  throw new TrustedPodsError('WIRE_MALFORMED', 'the answer to a stop holds neither a settlement nor a refusal')
 }
 
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */

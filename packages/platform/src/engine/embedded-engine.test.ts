@@ -20,7 +20,9 @@ import { listProcesses } from './process-table.ts'
 import { buildScratchImage } from './scratch-image.ts'
 
 const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+// All that is awaited is up here: a file whose registered tests have ended while it awaits runs its `after`.
 const skip = (await embeddedEngineObstacle()) ?? false
+const skipFirewall = skip || ((await findProgram('nft')) ? false : 'there is no nft on this machine')
 const folder = await mkdtemp(join(tmpdir(), 'tp-embedded-'))
 after(() => rm(folder, { recursive: true, force: true }))
 
@@ -154,7 +156,7 @@ test('one that cannot start says why', { skip }, async () => {
 })
 
 test('a second engine leaves the machine’s iptables and the first one’s containers alone', {
-  skip: skip || ((await findProgram('nft')) ? false : 'there is no nft'),
+  skip: skipFirewall,
 }, async () => {
   const rules = async () => (await promisify(execFile)('nft', ['list', 'ruleset'])).stdout
   const before = await rules()

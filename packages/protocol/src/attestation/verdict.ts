@@ -65,7 +65,12 @@ function plain(text: string): string {
 
 function formatCheck(check: Check): string {
   const head = `${check.code}: ${check.title}`
-  if (check.tier === 'affirming') return `${head} (${check.got})`
+  if (check.tier === 'affirming') return `${head} (${abbreviate(check.got)})`
   if (check.tier === 'none') return `${head}: ${check.got}`
   return `${head}: expected ${check.expected}, got ${check.got} (${check.source}); ${check.advice}`
+}
+
+/** Digests that are as they should be: their beginning tells them apart; the JSON form has them whole. */
+function abbreviate(text: string): string {
+  return text.replace(/[0-9a-f]{40,}/g, (digits) => `${digits.slice(0, 16)}…`)
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { startAnvil } from '../../../../test/support/anvil.ts'
+import { assertRefused } from '../../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../../test/support/faulty-rpc.ts'
-import { type ErrorCode, TrustedPodsError } from '../errors.ts'
+import { TrustedPodsError } from '../errors.ts'
 import { ZERO_ADDRESS } from './address.ts'
 import { connectChain } from './client.ts'
 import { readChannel, requestClose } from './escrow.ts'
@@ -97,12 +98,3 @@ test('without an account nothing can be sent: CHANNEL_WALLET', async () => {
   }
   await assertRefused('CHANNEL_WALLET', /no account/, () => requestClose(chain, terms))
 })
-
-async function assertRefused(code: ErrorCode, message: RegExp, act: () => Promise<unknown>): Promise<void> {
-  await assert.rejects(act, (error) => {
-    assert.ok(error instanceof TrustedPodsError, String(error))
-    assert.equal(error.code, code, error.message)
-    assert.match(error.message, message)
-    return true
-  })
-}

@@ -3,13 +3,14 @@ import { after, before, test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { type Address, type Hex, toHex } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { assertRefused } from '../../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../../test/support/dev-chain.ts'
 import { fromHex } from '../bytes.ts'
 import { signClose } from '../channel/close.ts'
 import { signReceipt } from '../channel/receipt.ts'
 import { type ChannelTerms, channelId } from '../channel/terms.ts'
 import { signVoucher } from '../channel/voucher.ts'
-import { type ErrorCode, TrustedPodsError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import { type Receipt, UsageSchema } from '../gen/trustedpods/v0/payment_pb.ts'
 import { PriceKind, PricingTableSchema } from '../gen/trustedpods/v0/pricing_pb.ts'
 import { counters, ratePerHour } from '../pricing/price.ts'
@@ -17,7 +18,7 @@ import { ZERO_ADDRESS } from './address.ts'
 import type { Chain } from './client.ts'
 import * as escrow from './escrow.ts'
 import { podEscrowAbi } from './gen/pod-escrow.ts'
-import { approveToken, tokenAllowance, tokenBalance } from './token.ts'
+import { tokenBalance } from './token.ts'
 
 const METER = privateKeyToAccount(generatePrivateKey())
 const RESOURCES = [{ name: 'cpu', quantity: 1000n, selector: '' }]
@@ -239,15 +240,6 @@ test('a withdrawal of nothing, or of more than the credit, is refused with CHANN
   )
 })
 
-test('an allowance that is there already is used', async () => {
-  const allowance = { token: payer.token, owner: dev.anvil.account(0).address, spender: payer.escrow }
-  await approveToken(payer, { token: payer.token, to: payer.escrow, amount: DEPOSIT })
-  const terms = await openedTerms()
-  assert.equal(await tokenAllowance(payer, allowance), 0n)
-  await escrow.settleClose(provider, terms)
-  await withdrawAll(terms)
-})
-
 function place() {
   return { chainId: payer.chainId, escrow: payer.escrow }
 }
@@ -305,13 +297,4 @@ async function balances(): Promise<Record<'payer' | 'provider' | 'escrow', bigin
     of(payer.escrow),
   ])
   return { payer: a, provider: b, escrow: c }
-}
-
-async function assertRefused(code: ErrorCode, message: RegExp, act: () => Promise<unknown>): Promise<void> {
-  await assert.rejects(act, (error) => {
-    assert.ok(error instanceof TrustedPodsError, String(error))
-    assert.equal(error.code, code, error.message)
-    assert.match(error.message, message)
-    return true
-  })
 }

@@ -10,7 +10,7 @@ import { type Chain, connectChain } from './client.ts'
 import { openChannel } from './escrow.ts'
 import { testTokenAbi } from './gen/test-token.ts'
 import { signPermit } from './permit.ts'
-import { tokenBalance } from './token.ts'
+import { approveToken, tokenAllowance, tokenBalance } from './token.ts'
 import { transact } from './transact.ts'
 
 /** Tokens as they are found: without any permit, with a domain of version "2" and no eip712Domain(), with a fee. */
@@ -86,6 +86,14 @@ test('a token whose domain cannot be proven is approved instead', async () => {
   const token = await deployToken('Versioned', 'of the future')
   assert.equal(await signPermit(payer, { token, spender: payer.escrow, amount: 1n }), undefined)
   assert.equal(await transactionsOf(() => open(token)), 2)
+})
+
+test('an allowance that is there already is used', async () => {
+  const token = await deployToken('Versioned', '1')
+  await approveToken(payer, { token, to: payer.escrow, amount: DEPOSIT })
+  assert.equal(await transactionsOf(() => open(token)), 1)
+  const allowance = { token, owner: dev.anvil.account(0).address, spender: payer.escrow }
+  assert.equal(await tokenAllowance(payer, allowance), 0n)
 })
 
 test('a token that keeps a fee is refused with CHANNEL_BAD_TERMS', async () => {

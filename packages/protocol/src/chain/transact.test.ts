@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { encodeFunctionData } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { assertRefused } from '../../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../../test/support/faulty-rpc.ts'
-import { type ErrorCode, TrustedPodsError } from '../errors.ts'
+import { TrustedPodsError } from '../errors.ts'
 import { connectNode } from './client.ts'
 import { testTokenAbi } from './gen/test-token.ts'
 import { mintTestToken, tokenBalance } from './token.ts'
@@ -147,13 +148,4 @@ function newAddress() {
 
 async function untilPending({ anvil }: DevChain, count: number): Promise<void> {
   while ((await anvil.control.getTxpoolStatus()).pending < count) await new Promise((resolve) => setTimeout(resolve, 5))
-}
-
-async function assertRefused(code: ErrorCode, message: RegExp, act: () => Promise<unknown>): Promise<void> {
-  await assert.rejects(act, (error) => {
-    assert.ok(error instanceof TrustedPodsError, String(error))
-    assert.equal(error.code, code, error.message)
-    assert.match(error.message, message)
-    return true
-  })
 }

@@ -4,13 +4,13 @@ import { create } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
+import { assertRefused } from '../../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../../test/support/faulty-rpc.ts'
 import { concatBytes, sha256, toHex } from '../bytes.ts'
 import { fromAddress } from '../chain/address.ts'
 import { type Chain, connectChain } from '../chain/client.ts'
 import { announce, exitRegistry, readEntry, removeProvider } from '../chain/registry.ts'
-import { type ErrorCode, TrustedPodsError } from '../errors.ts'
 import { ProviderRecordSchema } from '../gen/trustedpods/v0/registry_pb.ts'
 import { chainSource } from './chain-source.ts'
 import { encodeRecordFile, fileSource } from './file-source.ts'
@@ -220,13 +220,4 @@ async function read(source: RegistrySource, signal?: AbortSignal): Promise<Regis
   const rows: RegistryRow[] = []
   for await (const row of source.providers({ signal })) rows.push(row)
   return rows
-}
-
-async function assertRefused(code: ErrorCode, message: RegExp, act: () => Promise<unknown>): Promise<void> {
-  await assert.rejects(act, (error) => {
-    assert.ok(error instanceof TrustedPodsError, String(error))
-    assert.equal(error.code, code, error.message)
-    assert.match(error.message, message)
-    return true
-  })
 }

@@ -13,6 +13,8 @@ export interface Quote {
 export interface Attester {
   readonly evidenceType: 'snp' | 'tdx'
   readonly simulated: boolean
+  /** Chip id that the evidence will name, where it is known beforehand: announced, so that publishers can pin to it. */
+  readonly platformId?: Uint8Array
   /** Evidence over 64 bytes of the caller's. @throws TrustedPodsError ATTEST_UNAVAILABLE when the machine gives none. */
   quote(reportData: Uint8Array, options?: { signal?: AbortSignal }): Promise<Quote>
 }

@@ -12,7 +12,7 @@ import { type Policy, parsePolicy, STRICT_POLICY } from '@trusted-pods/protocol/
 import { SIMULATION_MEASUREMENT } from '@trusted-pods/protocol/attestation/snp/product.ts'
 import { reportData } from '@trusted-pods/protocol/attestation/statement.ts'
 import { formatVerdict, isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
-import { fromHex, sha256 } from '@trusted-pods/protocol/bytes.ts'
+import { sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { type Evidence, EvidenceSchema, StatementSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { parse } from 'yaml'
 import { makeDevelopmentRoot } from './development-root.ts'
@@ -85,7 +85,7 @@ test('a policy that names the root accepts simulated evidence, and the only warn
   )
   assert.ok(isAccepted(verdict, policy))
   assert.equal(verdict.simulated, true)
-  assert.equal(verdict.platformId, attester.platformId)
+  assert.equal(verdict.platformId, toHex(attester.platformId))
   assert.equal(verdict.expiresAt.toISOString(), '2027-01-15T13:00:00.000Z')
   assert.equal(formatVerdict(verdict, { color: false })[0], 'SIMULATED - NOT CONFIDENTIAL')
 })
@@ -103,7 +103,7 @@ test('a verdict survives JSON with its dates as ISO text', async () => {
 test('the attester comes back with the same root and chip, its state unreadable to others', async () => {
   const again = await openSimulatedAttester({ stateDir, clock: () => NOW })
   assert.equal(again.rootFingerprint, attester.rootFingerprint)
-  assert.equal(again.platformId, attester.platformId)
+  assert.deepEqual(again.platformId, attester.platformId)
   const path = join(stateDir, 'simulated-attester.json')
   assert.equal(statSync(path).mode & 0o777, 0o600)
   await chmod(path, 0o644)
@@ -260,9 +260,8 @@ test('another measurement than the named one is refused', async () => {
 
 test('a pinned platform is compared with the list or the registry record', async () => {
   const evidence = await makeEvidence()
-  const chipId = fromHex(attester.platformId)
-  assert.ok(chipId)
-  const listed: Policy = { ...policy, platform: { pinning: 'list', ids: [attester.platformId] } }
+  const chipId = attester.platformId
+  const listed: Policy = { ...policy, platform: { pinning: 'list', ids: [toHex(attester.platformId)] } }
   const unlisted: Policy = { ...policy, platform: { pinning: 'list', ids: [] } }
   const registry: Policy = { ...policy, platform: { pinning: 'registry' } }
   assert.ok(isAccepted(await judge(evidence, { policy: listed }), listed))

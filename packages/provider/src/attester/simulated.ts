@@ -14,8 +14,8 @@ export interface SimulatedAttester extends Attester {
   /** SHA-256 of the root's DER, lower-case hex: what a policy names under simulatedRoots. */
   readonly rootFingerprint: string
   readonly rootPem: string
-  /** Lower-case hex of the invented CHIP_ID. */
-  readonly platformId: string
+  /** The invented CHIP_ID. */
+  readonly platformId: Uint8Array
 }
 
 export interface SimulatedAttesterOptions {
@@ -40,7 +40,7 @@ export async function openSimulatedAttester(options: SimulatedAttesterOptions): 
     simulated: true,
     rootFingerprint: createHash('sha256').update(rootDer).digest('hex'),
     rootPem: toPem(rootDer),
-    platformId: Buffer.from(root.chipId).toString('hex'),
+    platformId: root.chipId,
     quote: quoter(root, clock),
   }
 }

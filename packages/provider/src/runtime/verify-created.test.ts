@@ -57,7 +57,7 @@ function inspectionOf({ body }: RenderedContainer): { Image: string; Config: obj
       Cmd: null,
       Entrypoint: null,
       ...config,
-      Env: ['PATH=/bin', ...(Array.isArray(config['Env']) ? config['Env'] : [])],
+      Env: ['PATH=/bin', ...(Array.isArray(config.Env) ? config.Env : [])],
     },
     HostConfig: { ...Object.fromEntries(hostConfig), ShmSize: 67108864, Devices: null, CapAdd: null },
   }
@@ -79,7 +79,7 @@ test('what an honest engine says is taken', () => {
 
 test('each limit and option that is missing or other than asked is refused by name', () => {
   for (const container of Object.values(rendered())) {
-    const fields = Object.entries(Object(container.body['HostConfig'])).filter(([, value]) => !isEmpty(value))
+    const fields = Object.entries(Object(container.body.HostConfig)).filter(([, value]) => !isEmpty(value))
     assert.ok(fields.length >= 12)
     for (const [name, value] of fields) {
       for (const seen of [undefined, otherThan(value)]) {
