@@ -4,22 +4,38 @@ import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { refusedVerdict } from '@trusted-pods/publisher/attest.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
+import type { Phase } from '@trusted-pods/publisher/pod-status.ts'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import { formatPlan } from './format-plan.ts'
 import { formatPhase } from './format-status.ts'
 import { shortId } from './lease-view.ts'
 import type { Output } from './output.ts'
 import { countOf, formatBytes } from './units.ts'
 
-/** Prints events; what was said last of a pod is not said again. */
-export function createDeployProgress(output: Output): (event: DeployEvent | PassedOver) => void {
+/** 2 s between two lines that only tell how much was fetched. */
+const FETCH_INTERVAL_MS = 2_000
+
+/** Prints events; what was just said of a pod is not said again. @param clock milliseconds, of any beginning. */
+export function createDeployProgress(
+  output: Output,
+  clock: () => number = () => performance.now(),
+): (event: DeployEvent | PassedOver) => void {
   const colours = output.progressColours
-  let lastPhase = ''
+  let said: { phase?: Phase; text?: string; at: number } = { at: 0 }
+  const sayStatus = (status: LeaseStatus) => {
+    const { phase } = status
+    const text = formatPhase(status, colours)
+    const isSoon = phase === said.phase && clock() - said.at < FETCH_INTERVAL_MS
+    if (isSoon || text === said.text) return
+    said = { phase, text, at: clock() }
+    output.step('provision', text)
+  }
   return (event) => {
     switch (event.step) {
       case 'manifest':
         return output.step('manifest', `${countOf(event.images, 'image')} encrypted, ${formatBytes(event.bytes)}`)
       case 'wire':
-        return output.step('wire', `connected to ${event.offer.peerId} at ${event.address}`)
+        return output.step('wire', `connected to ${event.offer.peerId} at ${event.address.replace(/\/p2p\/.*/, '')}`)
       case 'attest':
         for (const line of formatVerdict(event.verdict, { color: hasColour(output) })) output.step('attest', line)
         return
@@ -33,12 +49,8 @@ export function createDeployProgress(output: Output): (event: DeployEvent | Pass
           `lease ${shortId(id)}: ${formatAmount(channel.deposit, pricing)} deposited, transaction ${openTransaction}`,
         )
       }
-      case 'provision': {
-        const phase = formatPhase(event.status, colours)
-        if (phase !== lastPhase) output.step('provision', phase)
-        lastPhase = phase
-        return
-      }
+      case 'provision':
+        return sayStatus(event.status)
       case 'status':
         return output.step('status', formatPhase(event.status, colours))
       case 'passed-over':

@@ -17,7 +17,7 @@ export function formatStatus(lease: Lease, status: LeaseStatus, colours: Colours
     ...(status.failure ? [`${label('failure')}${colours.red(status.failure.code)}: ${status.failure.message}`] : []),
     ...status.containers.map((container, i) => `${label(i === 0 ? 'containers' : '')}${formatContainer(container)}`),
     ...status.endpoints.map((endpoint, i) => `${label(i === 0 ? 'endpoints' : '')}${formatEndpoint(endpoint)}`),
-    `${label('paid')}${formatReceipt(status.receipt, lease, colours)}`,
+    `${label('owed')}${formatReceipt(status.receipt, lease, colours)}`,
   ]
   return lines.join('\n')
 }

@@ -92,7 +92,7 @@ test('at a rate of nothing the deposit lasts for ever', () => {
 test('a plan names everything that leaves, and that the evidence is simulated', () => {
   const { sends, evidence, unlockDelaySeconds } = plan()
   assert.equal(sends.length, 3)
-  assert.match(sends.map(({ what }) => what).join(), /deposit.*manifest.*encrypted images/)
+  assert.match(sends.map(({ what }) => what).join(), /0\.564 USDC and the terms.*manifest.*encrypted images/)
   assert.equal(evidence.simulated, true)
   assert.equal(unlockDelaySeconds, 900)
 })

@@ -5,6 +5,7 @@ import { MIN_UNLOCK_DELAY_SECONDS } from '@trusted-pods/protocol/channel/terms.t
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { cost, counters } from '@trusted-pods/protocol/pricing/price.ts'
 import type { Address } from 'viem'
 import type { ProviderOffer } from './offer.ts'
@@ -80,7 +81,7 @@ export function makePlan(quote: AgreedQuote, { offer, verdict, deposit = DEFAULT
     unlockDelaySeconds: Math.max(payment.minUnlockDelaySeconds, MIN_UNLOCK_DELAY_SECONDS),
     quoteExpiresAt: quote.expiresAt,
     priceChanges: quote.priceChanges,
-    sends: whatIsSent(offer.peerId, amount),
+    sends: whatIsSent(formatAmount(amount, pricing)),
   }
 }
 
@@ -100,13 +101,10 @@ function depositFor(
   return wanted < minDeposit ? minDeposit : wanted
 }
 
-function whatIsSent(peerId: string, deposit: bigint): Plan['sends'] {
+function whatIsSent(deposit: string): Plan['sends'] {
   return [
-    { what: `${deposit} base units as a deposit, with the terms of the channel`, to: 'the escrow contract; public' },
-    {
-      what: 'the manifest with environment, secrets and image keys, sealed',
-      to: `the attested machine of peer ${peerId}`,
-    },
-    { what: 'the encrypted images', to: `peer ${peerId}; unreadable without the keys` },
+    { what: `${deposit} and the terms of the channel`, to: 'the escrow contract; public' },
+    { what: 'the manifest with environment, secrets and image keys', to: 'the attested machine, sealed to its key' },
+    { what: 'the encrypted images', to: 'the provider; unreadable without the keys' },
   ]
 }

@@ -173,6 +173,7 @@ async function clearLeftovers(paths: DaemonPaths): Promise<void> {
   }
   await unmountBind(paths.root)
   for (const path of [paths.pidFile, paths.socket, paths.exec]) await rm(path, { recursive: true, force: true })
+  if (paths.volatile !== paths.folder) await rm(paths.volatile, { recursive: true, force: true })
 }
 
 async function leftovers(paths: DaemonPaths): Promise<ProcessEntry[]> {

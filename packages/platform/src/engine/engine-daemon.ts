@@ -3,12 +3,14 @@
  * own, and a mount namespace of its own, so that whatever way it ends the machine keeps no mount of it. Pure but for
  * `writeDaemonSettings`.
  */
+import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 
 export interface DaemonPaths {
   readonly folder: string
+  /** Holds sockets: the folder itself, or a short one of its own that goes with the engine. */
+  readonly volatile: string
   readonly data: string
   readonly exec: string
   /** Becomes `/` of the daemon where the machine's own `/` is not a mount point. */
@@ -22,26 +24,28 @@ export interface DaemonPaths {
 /** 107: a unix socket's path in bytes, sun_path of unix(7) less its closing zero. */
 const MAX_SOCKET_PATH = 107
 
-/** @throws TrustedPodsError PLATFORM_CONFIG when sockets below this folder would have too long a name. */
+/** Sockets lie beside the data; below /run, under a name made of the folder's, where its path is too long for them. */
 export function daemonPaths(folder: string): DaemonPaths {
-  const longest = join(folder, 'exec/containerd/containerd-debug.sock')
-  const excess = Buffer.byteLength(longest) - MAX_SOCKET_PATH
-  if (excess > 0) {
-    throw new TrustedPodsError(
-      'PLATFORM_CONFIG',
-      `the state folder ${folder} is ${excess} bytes too long for the engine's sockets: choose a shorter one`,
-    )
-  }
+  const volatile = fitsSockets(folder) ? folder : `/run/trusted-pods-${shortHash(folder)}`
   return {
     folder,
+    volatile,
     data: join(folder, 'data'),
-    exec: join(folder, 'exec'),
+    exec: join(volatile, 'exec'),
     root: join(folder, 'root'),
-    socket: join(folder, 'engine.sock'),
+    socket: join(volatile, 'engine.sock'),
     pidFile: join(folder, 'dockerd.pid'),
     settings: join(folder, 'daemon.json'),
     log: join(folder, 'dockerd.log'),
   }
+}
+
+function fitsSockets(folder: string): boolean {
+  return Buffer.byteLength(join(folder, 'exec/containerd/containerd-debug.sock')) <= MAX_SOCKET_PATH
+}
+
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }
 
 export interface DaemonSettings {
@@ -53,7 +57,7 @@ export interface DaemonSettings {
 
 /** Makes the folders (0700) and the settings file; the machine's own /etc/docker/daemon.json is not read. */
 export async function writeDaemonSettings(paths: DaemonPaths, settings: DaemonSettings): Promise<void> {
-  await mkdir(paths.folder, { recursive: true, mode: 0o700 })
+  for (const folder of [paths.folder, paths.volatile]) await mkdir(folder, { recursive: true, mode: 0o700 })
   for (const folder of [paths.data, paths.exec, paths.root]) await mkdir(folder, { recursive: true, mode: 0o711 })
   const runtimes = settings.runsc ? { runsc: { path: settings.runsc, runtimeArgs: ['--network=host'] } } : {}
   const json = {

@@ -122,7 +122,10 @@ test('an engineâ€™s words are cut, and an aborted request ends with its signalâ€
   })
 })
 
-test('a state folder whose sockets would have too long a name is refused', () => {
-  assert.throws(() => daemonPaths(`/${'x'.repeat(80)}`), refused('PLATFORM_CONFIG', /too long/))
-  assert.equal(daemonPaths(`/${'x'.repeat(60)}`).data, `/${'x'.repeat(60)}/data`)
+test('sockets of a state folder with a long path lie in a short one of their own below /run', () => {
+  const long = daemonPaths(`/${'x'.repeat(80)}`)
+  assert.match(long.socket, /^\/run\/trusted-pods-[0-9a-f]{12}\/engine\.sock$/)
+  assert.equal(long.data, `/${'x'.repeat(80)}/data`)
+  assert.notEqual(daemonPaths(`/${'y'.repeat(80)}`).socket, long.socket)
+  assert.equal(daemonPaths(`/${'x'.repeat(60)}`).socket, `/${'x'.repeat(60)}/engine.sock`)
 })

@@ -12,7 +12,7 @@ import { type Policy, parsePolicy, STRICT_POLICY } from '@trusted-pods/protocol/
 import { SIMULATION_MEASUREMENT } from '@trusted-pods/protocol/attestation/snp/product.ts'
 import { reportData } from '@trusted-pods/protocol/attestation/statement.ts'
 import { formatVerdict, isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
-import { sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
+import { fromHex, sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { type Evidence, EvidenceSchema, StatementSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { parse } from 'yaml'
 import { makeDevelopmentRoot } from './development-root.ts'

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Phase } from '@trusted-pods/publisher/pod-status.ts'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
+import { fundedLease } from '../../../test/support/lease-fixture.ts'
+import { memoryStream } from '../../../test/support/memory-stream.ts'
+import { createDeployProgress } from './deploy-progress.ts'
+import { createOutput } from './output.ts'
+
+function started() {
+  const stderr = memoryStream()
+  const output = createOutput(memoryStream(), stderr, { format: 'pretty', quiet: false, env: {} })
+  let now = 0
+  const print = createDeployProgress(output, () => now)
+  const status = (phase: Phase, fetchedBytes = 0n): LeaseStatus => ({
+    phase,
+    message: '',
+    containers: [],
+    endpoints: [],
+    fetchedBytes,
+    totalBytes: 0n,
+    receipt: { kind: 'none' },
+  })
+  const provision = (phase: Phase, fetchedBytes?: bigint) =>
+    print({ step: 'provision', status: status(phase, fetchedBytes) })
+  return { print, provision, text: () => stderr.text(), pass: (ms: number) => void (now += ms) }
+}
+
+test('each phase is told at once and once; bytes fetched now and then', () => {
+  const { provision, text, pass } = started()
+  provision('accepted')
+  provision('accepted')
+  provision('fetching')
+  provision('fetching', 1_000_000n)
+  pass(2_000)
+  provision('fetching', 5_000_000n)
+  provision('fetching', 6_000_000n)
+  provision('opening')
+  provision('running')
+  assert.deepEqual(
+    text()
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace(/^provision +/, '')),
+    ['accepted', 'fetching', 'fetching 5.0 MB', 'opening', 'running'],
+  )
+})
+
+test('a verdict is told line by line, what is simulated first; the deposit with its lease and transaction', () => {
+  const { print, text } = started()
+  const when = new Date('2030-01-01T00:00:00Z')
+  const verdict = {
+    tier: 'warning',
+    checks: [],
+    simulated: true,
+    evidenceType: 'snp',
+    verifiedAt: when,
+    expiresAt: when,
+  } as const
+  print({ step: 'attest', verdict })
+  const lease = fundedLease()
+  print({ step: 'channel', lease })
+  const lines = text().trimEnd().split('\n')
+  assert.match(lines[0] ?? '', /^attest +SIMULATED - NOT CONFIDENTIAL$/)
+  assert.match(lines[1] ?? '', /^attest +verdict: warning/)
+  assert.match(
+    lines[2] ?? '',
+    new RegExp(`^channel +lease ${lease.id.slice(0, 12)}: 0\\.1 tUSDC deposited, transaction 0xabab`),
+  )
+})
