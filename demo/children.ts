@@ -29,7 +29,9 @@ export async function startChild(
 ): Promise<Child> {
   const log = await open(logFile, 'a', 0o600)
   const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', log.fd] })
-  await once(child, 'spawn').finally(async () => log.close())
+  const spawned = once(child, 'spawn')
+  await log.close()
+  await spawned
   const pid = child.pid as number
   await mkdir(join(folder, 'pids'), { recursive: true })
   const record = join(folder, 'pids', name)

@@ -11,7 +11,7 @@ export interface Stage {
 const REMIND_MS = 5_000
 
 export function openStage(output: NodeJS.WriteStream): Stage {
-  const bold = (text: string) => (output.isTTY && !process.env['NO_COLOR'] ? `\x1b[1m${text}\x1b[0m` : text)
+  const bold = (text: string) => (output.isTTY && !process.env.NO_COLOR ? `\x1b[1m${text}\x1b[0m` : text)
   const began = performance.now()
   const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`.padStart(7)
   let number = 0

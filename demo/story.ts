@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { get } from 'node:http'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findProgram } from '@trusted-pods/platform/engine/find-program.ts'
 import { loadImage } from '@trusted-pods/platform/engine/images.ts'
@@ -51,6 +51,7 @@ export async function runStory(options: StoryOptions): Promise<void> {
   stage.step('Wait until the provider has metered and claimed on the chain')
   const claim = await stage.waiting('a claim on the chain', firstClaim(demo, signal))
   stage.say(`claimed ${formatAmount(claim.cumulative, TOKEN)} in transaction ${claim.transaction}`)
+  await trustedpods(['status'], options)
   if (keep) return sayWhatToTry(options, ready)
 
   stage.step('Stop it and settle')
@@ -72,7 +73,7 @@ async function raiseEngine({ places, stage, signal }: StoryOptions): Promise<str
   await mkdir(places.engine, { recursive: true })
   const engine = await stage.waiting('the engine', openEngine({ stateDir: places.engine, log: quietLog, signal }))
   stage.say(
-    `${engine.name} ${engine.version} at ${engine.socket}${engine.embedded ? ' (our own, for this demo)' : ' (yours; only objects of the demo are touched)'}`,
+    `${engine.name} ${engine.version} at ${relative(places.root, engine.socket)}${engine.embedded ? ' (our own, for this demo)' : ' (yours; only objects of the demo are touched)'}`,
   )
   const busybox = await findProgram('busybox')
   if (!busybox) throw new Error('busybox is missing: install the Debian package busybox-static')

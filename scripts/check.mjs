@@ -12,7 +12,7 @@ const CHECKS = [
   ['proto: breaking against main', [process.execPath, join(root, 'scripts', 'check-breaking.mjs')]],
   ['proto: generated code is committed', [process.execPath, join(root, 'scripts', 'check-generated.mjs')]],
   ['contracts: generated ABIs are committed', [...node24, 'scripts/build-contracts.ts', '--check']],
-  ['biome: format, lint, layering, cycles', [bin('biome'), 'ci', '--reporter=summary', '.']],
+  ['biome: format, lint, layering, cycles', [bin('biome'), 'ci', '--reporter=summary', '--colors=off', '.']],
   ['tsc: Node and tests', [bin('tsc'), '-p', 'tsconfig.json']],
   ['tsc: protocol and publisher without Node', [bin('tsc'), '-p', 'tsconfig.browser.json']],
   ['oxlint: promises, switches', [bin('oxlint'), '--type-aware', '--quiet', 'packages', 'test', 'demo']],

@@ -1,9 +1,8 @@
 /** A real EVM chain for tests: the native anvil as a child process on a port of its own, gone with the test. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { anvilProgram } from '@trusted-pods/platform/anvil-program.ts'
 import { createTestClient, type HDAccount, http, type TestClient } from 'viem'
 import { mnemonicToAccount } from 'viem/accounts'
 
@@ -32,7 +31,7 @@ const START_TIMEOUT_MS = 30_000
 
 export async function startAnvil({ chainId = 31_337, args = [] }: AnvilOptions = {}): Promise<Anvil> {
   const options = ['--host', '127.0.0.1', '--port', '0', '--chain-id', `${chainId}`, '--mnemonic', MNEMONIC, ...args]
-  const child = spawn(anvilPath(), options, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawn(anvilProgram(), options, { stdio: ['ignore', 'pipe', 'ignore'] })
   // A test run that ends by an exception must not leave it behind.
   const killOnExit = () => child.kill('SIGKILL')
   process.once('exit', killOnExit)
@@ -73,13 +72,4 @@ function listeningAddress(child: ChildProcess): Promise<string> {
     if (address !== undefined) resolve(address)
   })
   return promise.finally(() => clearTimeout(timer))
-}
-
-/** The binary of the platform package, without the Node launcher around it. */
-function anvilPath(): string {
-  const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as string] ?? process.arch
-  const manifest = createRequire(import.meta.url).resolve(
-    `@foundry-rs/anvil-${process.platform}-${architecture}/package.json`,
-  )
-  return join(dirname(manifest), 'bin', 'anvil')
 }

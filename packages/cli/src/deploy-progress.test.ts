@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Phase } from '@trusted-pods/publisher/pod-status.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import { fundedLease } from '../../../test/support/lease-fixture.ts'
@@ -23,7 +24,10 @@ function started() {
   })
   const provision = (phase: Phase, fetchedBytes?: bigint) =>
     print({ step: 'provision', status: status(phase, fetchedBytes) })
-  return { print, provision, text: () => stderr.text(), pass: (ms: number) => void (now += ms) }
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { print, provision, text: () => stderr.text(), pass }
 }
 
 test('each phase is told at once and once; bytes fetched now and then', () => {
@@ -44,6 +48,12 @@ test('each phase is told at once and once; bytes fetched now and then', () => {
       .map((line) => line.replace(/^provision +/, '')),
     ['accepted', 'fetching', 'fetching 5.0 MB', 'opening', 'running'],
   )
+})
+
+test('a lost provider is told, and which try comes next', () => {
+  const { print, text } = started()
+  print({ step: 'lost', error: new TrustedPodsError('WIRE_CLOSED', 'gone'), tries: 1, ofTries: 6 })
+  assert.equal(text(), 'provision  provider lost (WIRE_CLOSED): attesting anew, try 2 of 6\n')
 })
 
 test('a verdict is told line by line, what is simulated first; the deposit with its lease and transaction', () => {

@@ -51,6 +51,13 @@ export function createDeployProgress(
       }
       case 'provision':
         return sayStatus(event.status)
+      case 'lost':
+        return output.step(
+          'provision',
+          colours.yellow(
+            `provider lost (${event.error.code}): attesting anew, try ${event.tries + 1} of ${event.ofTries}`,
+          ),
+        )
       case 'status':
         return output.step('status', formatPhase(event.status, colours))
       case 'passed-over':

@@ -27,7 +27,9 @@ test('a secret is made once, readable by its owner alone, and nothing else is le
 test('of ten that make it at once all end with the same bytes', () =>
   inFolder(async (folder) => {
     const path = join(folder, 'key')
-    const made = await Promise.all(Array.from({ length: 10 }, (_, i) => loadOrCreateSecret(path, () => new Uint8Array([i]))))
+    const made = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => loadOrCreateSecret(path, () => new Uint8Array([i]))),
+    )
     assert.equal(new Set(made.map((bytes) => bytes[0])).size, 1)
   }))
 
@@ -37,7 +39,10 @@ test('a file that others may read is refused with PLATFORM_STATE', () =>
     await storeSecret(path, new Uint8Array([1]))
     await chmod(path, 0o640)
     await assert.rejects(loadSecret(path), { code: 'PLATFORM_STATE', message: /mode 640/ })
-    await assert.rejects(loadOrCreateSecret(path, () => new Uint8Array([2])), { code: 'PLATFORM_STATE' })
+    await assert.rejects(
+      loadOrCreateSecret(path, () => new Uint8Array([2])),
+      { code: 'PLATFORM_STATE' },
+    )
   }))
 
 test('storing replaces the bytes whole', () =>

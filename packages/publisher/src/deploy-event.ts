@@ -3,6 +3,7 @@ import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import type { Lease, LeaseOf } from './lease.ts'
 import type { ProviderOffer } from './offer.ts'
 import type { Plan } from './plan.ts'
+import type { ProvisionEvent } from './provision.ts'
 import type { LeaseStatus } from './status-stream.ts'
 
 export type Step = 'manifest' | 'wire' | 'attest' | 'quote' | 'channel' | 'provision' | 'status'
@@ -13,5 +14,5 @@ export type DeployEvent =
   | { readonly step: 'attest'; readonly verdict: Verdict }
   | { readonly step: 'quote'; readonly plan: Plan }
   | { readonly step: 'channel'; readonly lease: LeaseOf<'funded'> }
-  | { readonly step: 'provision'; readonly status: LeaseStatus }
+  | ProvisionEvent
   | { readonly step: 'status'; readonly lease: Lease; readonly status: LeaseStatus }

@@ -59,7 +59,7 @@ async function run(lease: LeaseOf<'funded'>, { signal }: { signal?: AbortSignal 
   for (;;) {
     const next = await events.next()
     if (next.done) return { lease: next.value, phases, saved, reattested }
-    phases.push(next.value.status.phase)
+    phases.push(next.value.step === 'lost' ? `lost: ${next.value.error.code}` : next.value.status.phase)
   }
 }
 
@@ -91,7 +91,7 @@ test('after a lost connection it attests anew and sends the same pod under the s
     connection.abort(new Error('the provider crashes'))
   }
   const { phases, reattested } = await run(lease)
-  assert.deepEqual(phases, ['accepted', 'running'])
+  assert.deepEqual(phases, ['accepted', 'lost: WIRE_CLOSED', 'running'])
   assert.equal(reattested, 1)
   const [first, second] = provider.provisions
   assert.deepEqual(first?.request.idempotencyKey, second?.request.idempotencyKey)

@@ -26,11 +26,11 @@ export interface ProvisionOptions {
   signal?: AbortSignal
 }
 
-/** A status on the way to running. */
-export interface ProvisionEvent {
-  readonly step: 'provision'
-  readonly status: LeaseStatus
-}
+export type ProvisionEvent =
+  /** A status on the way to running. */
+  | { readonly step: 'provision'; readonly status: LeaseStatus }
+  /** The provider was lost; it is tried again after a pause. */
+  | { readonly step: 'lost'; readonly error: TrustedPodsError; readonly tries: number; readonly ofTries: number }
 
 /**
  * Each status on the way to running; returns the lease once it runs.
@@ -53,15 +53,16 @@ export async function* provision(
     } catch (error) {
       if (!mayPass(error) || tries >= RECONNECT_TRIES) throw error
       if (isLostConnection(error)) peer = undefined
+      yield { step: 'lost', error, tries, ofTries: RECONNECT_TRIES }
     }
     await waitBeforeTry(tries, signal ? { signal } : {})
   }
 }
 
 /** The provider's view of the chain may be a block behind ours. */
-function mayPass(error: unknown): boolean {
-  if (isLostConnection(error)) return true
-  return error instanceof TrustedPodsError && error.remote && BEHIND.has(error.code)
+function mayPass(error: unknown): error is TrustedPodsError {
+  if (!(error instanceof TrustedPodsError)) return false
+  return isLostConnection(error) || (error.remote && BEHIND.has(error.code))
 }
 
 const BEHIND: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NOT_FOUND', 'CHANNEL_RPC_UNAVAILABLE'])

@@ -54,7 +54,14 @@ export async function appraiseBinding(evidence: Evidence, options: BindingOption
     checkBytes('binding.claims', statement.claimsDigest, await sha256(evidence.claims)),
     ...(elapsedMs === undefined
       ? []
-      : [judge('binding.stale', elapsedMs >= 0 && elapsedMs <= limit, `at most ${limit} ms`, `${Math.round(elapsedMs)} ms`)]),
+      : [
+          judge(
+            'binding.stale',
+            elapsedMs >= 0 && elapsedMs <= limit,
+            `at most ${limit} ms`,
+            `${Math.round(elapsedMs)} ms`,
+          ),
+        ]),
   ]
 }
 
