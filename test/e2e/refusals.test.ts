@@ -3,12 +3,15 @@
  * and a funded channel, wrong in one thing. At the end the right one is still accepted, once.
  */
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
 import { listContainers } from '@trusted-pods/platform/engine/containers.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { podDigest, signAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
 import { channelId, toProtoTerms } from '@trusted-pods/protocol/channel/terms.ts'
@@ -265,6 +268,18 @@ test('a quote that the provider’s meter did not sign is QUOTE_SIGNATURE', asyn
     account: privateKeyToAccount(generatePrivateKey()),
   })
   assert.equal(await refusalOf({ ...(await makeRequest()), quote: forged }), 'QUOTE_SIGNATURE')
+})
+
+test('a quote of the provider’s own meter that has ended is QUOTE_EXPIRED', async () => {
+  const meter = privateKeyToAccount(`0x${toHex(await readFile(join(world.places.providerState, 'keys', 'meter.key')))}`)
+  const ended = create(QuoteSchema, {
+    ...fromBinary(QuoteSchema, quote.signed.quote),
+    expiresAtMs: BigInt(Date.now() - 1),
+  })
+  assert.equal(
+    await refusalOf({ ...(await makeRequest()), quote: await signQuote(ended, { account: meter }) }),
+    'QUOTE_EXPIRED',
+  )
 })
 
 test('no quote, no channel: PROVISION_BAD_REQUEST', async () => {

@@ -20,12 +20,15 @@ export interface NodeOptions {
   listen: string[]
   /** Multiaddrs to announce in place of the ones listened on. */
   announce?: string[]
+  /** Whether it listens at once; a server registers its protocols first. */
+  start?: boolean
 }
 
-/** Started; the caller stops it. */
-export async function createNode({ privateKey, listen, announce = [] }: NodeOptions): Promise<Libp2p> {
+/** Started, unless told otherwise; the caller stops it. */
+export async function createNode({ privateKey, listen, announce = [], start = true }: NodeOptions): Promise<Libp2p> {
   return createLibp2p({
     privateKey,
+    start,
     addresses: { listen, announce },
     transports: [tcp()],
     connectionEncrypters: [noise()],

@@ -87,7 +87,7 @@ test('one channel, one idempotency key and one pod id belong to one pod', () => 
   })
 })
 
-test('an interval is only ever lengthened, and receipts keep their order', () => {
+test('an interval is only ever lengthened, and the newest receipt is the one that is kept', () => {
   withJournal((journal) => {
     journal.insert(newPod())
     const id = newPod().podId
@@ -96,8 +96,8 @@ test('an interval is only ever lengthened, and receipts keep their order', () =>
     journal.putInterval(id, 0, { bootId: 'b', fromMs: 500, toMs: 500 })
     assert.deepEqual(journal.intervals(id), [{ bootId: 'b', fromMs: 100, toMs: 900 }])
     assert.equal(journal.lastReceipt(id), undefined)
-    journal.addReceipt(id, 5n, new Uint8Array([1]))
-    journal.addReceipt(id, 2n ** 100n, new Uint8Array([2]))
+    journal.putReceipt(id, 5n, new Uint8Array([1]))
+    journal.putReceipt(id, 2n ** 100n, new Uint8Array([2]))
     assert.deepEqual(journal.lastReceipt(id), { cumulative: 2n ** 100n, receipt: new Uint8Array([2]) })
   })
 })

@@ -40,11 +40,9 @@ CREATE TABLE intervals (
   PRIMARY KEY (pod_id, sequence)
 ) STRICT;
 CREATE TABLE receipts (
-  pod_id TEXT NOT NULL REFERENCES pods,
-  sequence INTEGER NOT NULL,
+  pod_id TEXT PRIMARY KEY REFERENCES pods,
   cumulative TEXT NOT NULL,
-  receipt BLOB NOT NULL,
-  PRIMARY KEY (pod_id, sequence)
+  receipt BLOB NOT NULL
 ) STRICT;
 `
 
@@ -188,17 +186,19 @@ export class Journal implements Disposable {
       .map((row) => ({ bootId: String(row.boot_id), fromMs: Number(row.from_ms), toMs: Number(row.to_ms) }))
   }
 
-  addReceipt(podId: string, cumulative: bigint, receipt: Uint8Array): void {
+  /** Takes the place of the one before: receipts are cumulative. */
+  putReceipt(podId: string, cumulative: bigint, receipt: Uint8Array): void {
     this.#db
-      .prepare(`INSERT INTO receipts SELECT ?1, coalesce(max(sequence), 0) + 1, ?2, ?3 FROM receipts WHERE pod_id = ?1`)
+      .prepare(
+        `INSERT INTO receipts VALUES (?, ?, ?)
+         ON CONFLICT (pod_id) DO UPDATE SET cumulative = excluded.cumulative, receipt = excluded.receipt`,
+      )
       .run(podId, cumulative.toString(), receipt)
   }
 
   /** The newest receipt, encoded. */
   lastReceipt(podId: string): { cumulative: bigint; receipt: Uint8Array } | undefined {
-    const row = this.#db
-      .prepare('SELECT cumulative, receipt FROM receipts WHERE pod_id = ? ORDER BY sequence DESC LIMIT 1')
-      .get(podId)
+    const row = this.#db.prepare('SELECT cumulative, receipt FROM receipts WHERE pod_id = ?').get(podId)
     return row && { cumulative: BigInt(String(row.cumulative)), receipt: row.receipt as Uint8Array }
   }
 

@@ -53,6 +53,11 @@ export class Meter {
     journal.putInterval(podId, sequence, { bootId: clock.bootId, fromMs: now, toMs: now })
   }
 
+  /** Counts no further; the time since the last beat is nobody's. */
+  pause(podId: string): void {
+    this.#open.delete(podId)
+  }
+
   /** Counts up to now and no further. */
   stop(podId: string): void {
     this.beat(podId)
@@ -76,7 +81,7 @@ export class Meter {
     const channel = fromProtoChannel(fromBinary(PaymentChannelSchema, row.channel))
     const receipt = await signReceipt(usage, { ...channel, account, table: quote.pricing, atMost: most })
     if (!last || cumulative > last.cumulative)
-      journal.addReceipt(row.podId, cumulative, toBinary(ReceiptSchema, receipt))
+      journal.putReceipt(row.podId, cumulative, toBinary(ReceiptSchema, receipt))
     return receipt
   }
 

@@ -78,22 +78,41 @@ export class PodKeeper {
     for (const row of journal.pods(['stopping']))
       this.#background(this.end(row.podId, row.reason ?? { code: 'restart', message: '' }), row.podId)
     for (const row of journal.pods(STARTING_PHASES)) this.#begin(row.podId)
-    for (const row of journal.pods(['running'])) await this.#adopt(row)
+    for (const { podId } of journal.pods(['running'])) {
+      // Unknown is never "no": a pod that cannot be seen now stays as it is, and the next round looks again.
+      await this.reconcile(podId).catch((error: unknown) =>
+        log.error('pod not adopted yet', { pod: podId, reason: String(error) }),
+      )
+      log.info('pod taken up', { pod: podId })
+    }
   }
 
-  /** Looks at a running pod and starts again what has exited. */
+  /** Looks at a running pod and starts again what has exited. What cannot be seen is not billed, and not touched. */
   async reconcile(podId: string): Promise<void> {
-    const row = this.#parts.journal.pod(podId)
+    const { journal, runtime, meter, changes } = this.#parts
+    const row = journal.pod(podId)
     if (row?.phase !== 'running' || this.#jobs.has(podId) || this.#ending.has(podId)) return
-    const observed = await this.#parts.runtime.observe(podId)
-    const running =
-      observed?.containers.length !== undefined && observed.containers.every(({ state }) => state === 'running')
-    if (running) return this.#restarts.settled(podId)
-    if (!this.#restarts.allows(podId)) return
-    this.#restarts.attempted(podId)
+    try {
+      const observed = await runtime.observe(podId)
+      const current = await this.#restartExited(row, observed)
+      if (current) this.#serve(podOf(row), current)
+    } catch (error) {
+      meter.pause(podId)
+      throw error
+    }
+    if (journal.pod(podId)?.phase === 'running') meter.start(podId)
+    changes.notify(podId)
+  }
+
+  async #restartExited(row: PodRow, observed: PodObservation | undefined): Promise<PodObservation | undefined> {
     const pod = podOf(row)
-    this.#route(pod, await this.#parts.runtime.apply(toPodSpec(podId, pod, row.images)))
-    this.#parts.changes.notify(podId)
+    if (observed && allRun(pod, observed)) {
+      this.#restarts.settled(row.podId)
+      return observed
+    }
+    if (!this.#restarts.allows(row.podId)) return undefined
+    this.#restarts.attempted(row.podId)
+    return this.#parts.runtime.apply(toPodSpec(row.podId, pod, row.images))
   }
 
   /** Stops working on pods, without ending any. */
@@ -131,12 +150,12 @@ export class PodKeeper {
   }
 
   #run(podId: string, pod: Pod, observed: PodObservation): void {
-    this.#route(pod, observed)
+    this.#serve(pod, observed)
     this.#change(podId, { phase: 'running' })
     this.#parts.meter.start(podId)
   }
 
-  #route(pod: Pod, { address }: PodObservation): void {
+  #serve(pod: Pod, { address }: PodObservation): void {
     if (!address) return
     for (const { host, targetPort } of httpRoutes(pod)) this.#parts.front.setRoute(host, { address, port: targetPort })
   }
@@ -170,23 +189,6 @@ export class PodKeeper {
       }
       await next
       signal.throwIfAborted()
-    }
-  }
-
-  async #adopt(row: PodRow): Promise<void> {
-    const { runtime, log } = this.#parts
-    const pod = podOf(row)
-    try {
-      const observed = (await runtime.observe(row.podId)) ?? undefined
-      const whole =
-        observed?.containers.length === pod.containers.length &&
-        observed.containers.every(({ state }) => state === 'running')
-      const applied = whole ? observed : await runtime.apply(toPodSpec(row.podId, pod, row.images))
-      this.#run(row.podId, pod, applied)
-      log.info('pod adopted', { pod: row.podId, whole })
-    } catch (error) {
-      // Unknown is never "no": the pod stays as it is and reconcile tries again.
-      log.error('pod not adopted yet', { pod: row.podId, reason: String(error) })
     }
   }
 
@@ -243,4 +245,8 @@ export class PodKeeper {
 function podOf(row: PodRow): Pod {
   if (!row.pod) throw new TrustedPodsError('PLATFORM_STATE', `the journal has no manifest for pod ${row.podId}`)
   return fromBinary(PodSchema, row.pod)
+}
+
+function allRun(pod: Pod, { containers }: PodObservation): boolean {
+  return containers.length === pod.containers.length && containers.every(({ state }) => state === 'running')
 }

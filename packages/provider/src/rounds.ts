@@ -26,8 +26,8 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
   const stop = new AbortController()
   const { signal } = stop
   const rounds = [
-    every(tickMs, () => tickAll(parts), signal),
-    every(reviewMs, () => reviewAll(parts), signal),
+    every(tickMs, () => tickAll(parts), { signal, log: parts.log }),
+    every(reviewMs, () => reviewAll(parts), { signal, log: parts.log }),
     followEvents(parts, signal),
   ]
   return {
@@ -40,8 +40,10 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
 
 async function tickAll({ journal, keeper, charger, log }: RoundParts): Promise<void> {
   for (const { podId } of journal.pods(['running'])) {
-    await attempt('pod not counted', { podId, log }, () => charger.tick(podId))
-    await attempt('pod not looked at', { podId, log }, () => keeper.reconcile(podId))
+    await attempt('pod not counted', { podId, log }, async () => {
+      await keeper.reconcile(podId)
+      await charger.tick(podId)
+    })
   }
 }
 
@@ -85,9 +87,17 @@ async function attempt(
   }
 }
 
-async function every(ms: number, round: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function every(
+  ms: number,
+  round: () => Promise<void>,
+  { signal, log }: { signal: AbortSignal; log: Logger },
+): Promise<void> {
   while (!signal.aborted) {
-    await round()
+    try {
+      await round()
+    } catch (error) {
+      log.error('round not finished', { reason: String(error) })
+    }
     await pause(ms, signal)
   }
 }

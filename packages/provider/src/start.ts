@@ -65,6 +65,7 @@ export async function startProvider(config: ProviderConfig, { log }: { log: Logg
     privateKey: keys.identity,
     listen: [...config.listen],
     announce: [...config.announce],
+    start: false,
   })
   stack.defer(() => node.stop())
   const runtime = stack.use(await openDockerRuntime(engine, { owner: ownerOf(node.peerId), log }))
@@ -123,6 +124,8 @@ export async function startProvider(config: ProviderConfig, { log }: { log: Logg
   }
   const provision = { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId: node.peerId, status }
   await serveAll(node, { attest, quote, provision, lease: { keeper, status } }, { log })
+  // Whoever reaches us finds every protocol there.
+  await node.start()
   const transaction = await announceProvider({
     node,
     identity: keys.identity,

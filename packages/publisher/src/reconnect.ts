@@ -13,6 +13,8 @@ const LOST: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'WIRE_TIMEOUT',
   'WIRE_DIAL_FAILED',
   'WIRE_BUSY',
+  // A provider of ours has spoken it before: one that starts again listens before it answers.
+  'WIRE_UNSUPPORTED_PROTOCOL',
   'ATTEST_STALE',
   'ATTEST_REQUIRED',
   'ATTEST_UNAVAILABLE',
