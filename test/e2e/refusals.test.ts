@@ -229,6 +229,11 @@ test('an idempotency key of 15 bytes is PROVISION_BAD_REQUEST', async () => {
 
 const POD_MISTAKES: [string, (pod: Pod) => unknown, string][] = [
   [
+    'a port below 1024 on the host',
+    (pod) => Object.assign(firstPort(pod), { port: 80, httpHost: '' }),
+    'PROVISION_BAD_POD',
+  ],
+  [
     'a mount of a volume that is not there',
     (pod) => Object.assign(firstOf(firstOf(pod.containers).mounts), { volume: 7 }),
     'PROVISION_BAD_POD',
@@ -238,12 +243,16 @@ const POD_MISTAKES: [string, (pod: Pod) => unknown, string][] = [
   ['more memory than quoted', (pod) => raise(pod, 'memory'), 'PROVISION_OVER_QUOTE'],
   [
     'a host that was not quoted',
-    (pod) => Object.assign(firstOf(pod.containers.flatMap(({ ports }) => ports)), { httpHost: 'other.localhost' }),
+    (pod) => Object.assign(firstPort(pod), { httpHost: 'other.localhost' }),
     'PROVISION_OVER_QUOTE',
   ],
   ['the digest of another quote', (pod) => Object.assign(pod, { quoteDigest: new Uint8Array(32) }), 'QUOTE_MISMATCH'],
   ['other prices', (pod) => Object.assign(firstOf(pod.pricing?.prices ?? []), { amount: '1' }), 'QUOTE_MISMATCH'],
 ]
+
+function firstPort(pod: Pod) {
+  return firstOf(pod.containers.flatMap(({ ports }) => ports))
+}
 
 function raise(pod: Pod, name: string): void {
   for (const resource of firstOf(pod.containers).resources) if (resource.name === name) resource.quantity *= 2n

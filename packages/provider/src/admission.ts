@@ -14,6 +14,7 @@ import { checkPod } from '@trusted-pods/protocol/manifest/check-pod.ts'
 import { podResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { type OpenedQuote, openQuote, quoteDigest } from '@trusted-pods/protocol/pricing/quote.ts'
 import type { Address } from 'viem'
+import type { PortRange } from './config.ts'
 import { httpRoutes } from './pod-spec.ts'
 
 /** Copies that this provider runs of one pod. */
@@ -22,6 +23,8 @@ const REPLICAS_HERE = 1
 export interface AdmissionParts {
   readonly meter: Address
   readonly peerId: PeerId
+  /** Host ports that pods may publish. */
+  readonly ports: PortRange
 }
 
 export interface Admitted {
@@ -42,6 +45,8 @@ export async function admit(
 ): Promise<Admitted> {
   const pod = decodePod(podBytes)
   checkPod(pod)
+  checkReplicas(pod)
+  checkPorts(pod, parts.ports)
   if (!request.quote) throw refuse('PROVISION_BAD_REQUEST', 'the request has no quote')
   const quote = await openQuote(request.quote, {
     meter: parts.meter,
@@ -55,7 +60,6 @@ export async function admit(
   if (!pod.pricing || !(await samePricing(pod.pricing, quote.pricing)))
     throw refuse('QUOTE_MISMATCH', 'the prices in the pod are not those of its quote')
   checkResources(pod, quote)
-  checkReplicas(pod)
   return { pod, quote, signedQuote: request.quote, quoteDigest: digest }
 }
 
@@ -86,6 +90,17 @@ function checkResources(pod: Pod, quote: OpenedQuote): void {
 function checkReplicas({ replicas }: Pod): void {
   if (replicas && replicas.min > REPLICAS_HERE) {
     throw refuse('PROVISION_BAD_POD', `replicas.min is ${replicas.min}, this provider runs at most ${REPLICAS_HERE}`)
+  }
+}
+
+function checkPorts({ containers }: Pod, { from, to }: PortRange): void {
+  for (const { name, ports } of containers) {
+    const outside = ports.find(({ httpHost, port }) => httpHost === '' && (port < from || port > to))
+    if (!outside) continue
+    throw refuse(
+      'PROVISION_BAD_POD',
+      `container ${name} publishes port ${outside.port}, this provider offers ${from} to ${to}`,
+    )
   }
 }
 

@@ -35,6 +35,7 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
     (text) => `${text}\nterms: {minUnlockDelaySeconds: 0}`,
     /minUnlockDelaySeconds must be a whole number from 900/,
   ],
+  ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
 ]

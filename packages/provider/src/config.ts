@@ -14,6 +14,8 @@ export interface ProviderConfig {
   readonly announce: readonly string[]
   readonly region: string
   readonly http: { readonly host: string; readonly port: number; readonly hosts: readonly string[] }
+  /** Host ports that pods may publish. */
+  readonly ports: PortRange
   /** Socket of the container engine; absent: found, or embedded. */
   readonly engineSocket?: string
   readonly attester: 'simulated' | 'configfs-tsm'
@@ -24,6 +26,11 @@ export interface ProviderConfig {
   /** Quantities offered, by resource name. */
   readonly capacity: ReadonlyMap<string, bigint>
   readonly terms: Terms
+}
+
+export interface PortRange {
+  readonly from: number
+  readonly to: number
 }
 
 export interface ChainPlace {
@@ -75,6 +82,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'announce',
     'region',
     'http',
+    'ports',
     'engine',
     'attester',
     'chain',
@@ -91,6 +99,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     announce: root.texts('announce'),
     region: root.optionalText('region') ?? '',
     http: readHttp(root),
+    ports: readPorts(root),
     ...(engineSocket && { engineSocket: engineSocket.replace(/^unix:\/\//, '') }),
     attester: readAttester(root),
     chain: readChain(required(root, 'chain')),
@@ -113,6 +122,16 @@ function readHttp(root: ConfigSection): ProviderConfig['http'] {
     port: http.integer('port', { min: 0, max: 65_535, fallback: 0 }),
     hosts: http.texts('hosts'),
   }
+}
+
+/** Not below 1024 by default: those are the machine's own. */
+function readPorts(root: ConfigSection): PortRange {
+  const ports = root.section('ports')
+  ports?.only('from', 'to')
+  const bounds = { min: 1, max: 65_535 }
+  const from = ports?.integer('from', { ...bounds, fallback: 1024 }) ?? 1024
+  const to = ports?.integer('to', { ...bounds, fallback: 65_535 }) ?? 65_535
+  return from <= to ? { from, to } : root.fail('ports', 'must go from a lower port to a higher one')
 }
 
 /** Never by default: a provider that simulates says so in its own file. */

@@ -16,6 +16,7 @@ import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
 import { type Admitted, admit } from './admission.ts'
 import type { Capacity } from './capacity.ts'
+import type { PortRange } from './config.ts'
 import type { Journal } from './journal.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import type { PodRow } from './pod-row.ts'
@@ -32,6 +33,8 @@ export interface ProvisionParts {
   readonly own: OwnPayment
   readonly peerId: PeerId
   readonly status: StatusParts
+  /** Host ports that pods may publish. */
+  readonly ports: PortRange
 }
 
 const KEY_BYTES = 16
@@ -60,7 +63,11 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
   const requestDigest = toHex(await sha256(podBytes))
   const repeated = findRepeated(request, { publisher, requestDigest }, parts)
   if (repeated) return repeated.podId
-  const admitted = await admit(podBytes, request, publisher, { meter: parts.own.meter, peerId: parts.peerId })
+  const admitted = await admit(podBytes, request, publisher, {
+    meter: parts.own.meter,
+    peerId: parts.peerId,
+    ports: parts.ports,
+  })
   const { channel, state } = await checkPayment(request, admitted, { podBytes, publisher, parts })
   // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)

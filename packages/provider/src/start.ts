@@ -122,7 +122,9 @@ export async function startProvider(config: ProviderConfig, { log }: { log: Logg
     peerId: node.peerId,
     claims,
   }
-  const provision = { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId: node.peerId, status }
+  const { peerId } = node
+  const { ports } = config
+  const provision = { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId, status, ports }
   await serveAll(node, { attest, quote, provision, lease: { keeper, status } }, { log })
   // Whoever reaches us finds every protocol there.
   await node.start()
