@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { listContainers } from '@trusted-pods/platform/engine/containers.ts'
-import { listNetworks } from '@trusted-pods/platform/engine/networks.ts'
-import { createVolume, listVolumes } from '@trusted-pods/platform/engine/volumes.ts'
+import { createNetwork, listNetworks } from '@trusted-pods/platform/engine/networks.ts'
+import { createVolume, listVolumes, removeVolume } from '@trusted-pods/platform/engine/volumes.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
-import { podLabels } from '@trusted-pods/provider/runtime/pod-names.ts'
+import { bridgeName, networkName, podLabels, volumeName } from '@trusted-pods/provider/runtime/pod-names.ts'
 import { deploy } from '@trusted-pods/publisher/deploy.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import type { Phase } from '@trusted-pods/publisher/pod-status.ts'
@@ -152,13 +152,20 @@ async function deployAndKill(delayMs: number): Promise<Lease> {
   return lease ?? assert.fail('no lease')
 }
 
-test('a pod that the journal does not know is removed at the start', { timeout: 60_000 }, async () => {
+test('of a pod that the journal does not know the containers are removed at the start, and its data stays', {
+  timeout: 60_000,
+}, async () => {
   await world.killProvider()
   const podId = 'ee'.repeat(32)
-  const labels = { ...podLabels(world.ready.peerId.slice(-16).toLowerCase(), podId, 'volume') }
-  await createVolume(world.engine, `tp-${podId.slice(0, 8)}-stray`, { labels })
+  const owner = world.ready.peerId.slice(-16).toLowerCase()
+  const labels = podLabels(owner, podId, 'volume')
+  await createVolume(world.engine, volumeName(podId, 0), { labels: { ...labels, 'tp.kind': 'volume' } })
+  await createNetwork(world.engine, networkName(podId), { labels, bridge: bridgeName(podId), subnet: '10.213.77.0/28' })
   await world.startProvider()
-  assert.deepEqual(await listVolumes(world.engine, { 'tp.pod': podId }), [])
+  assert.deepEqual(await listNetworks(world.engine, { 'tp.pod': podId }), [])
+  const [volume] = await listVolumes(world.engine, { 'tp.pod': podId })
+  assert.ok(volume)
+  await removeVolume(world.engine, volume.name)
 })
 
 async function owedAfter(lease: Lease, seconds: bigint): Promise<bigint> {

@@ -83,6 +83,6 @@ test('a pod goes through the seven steps, serves its page with env, secret and v
   assert.equal((await balance(payer.address)) + paid, start[0])
   assert.equal(await balance(chain.escrow), 0n)
   assert.equal(outcome.kind === 'ended' && outcome.paid, paid)
-  assert.deepEqual(await listContainers(world.engine, { 'tp.pod': lease.id }), [])
+  assert.deepEqual(await listContainers(world.engine, { 'tp.role': 'member' }), [])
   assert.equal((await getByHost(world.ready.http, 'hello.localhost')).status, 421)
 })

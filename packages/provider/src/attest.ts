@@ -17,7 +17,7 @@ import {
 } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { toRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Attester } from './attester/attester.ts'
-import { makeOffer, type QuoteParts } from './quote.ts'
+import { type Asker, makeOffer, type QuoteParts } from './quote.ts'
 import type { SessionTable } from './session.ts'
 
 const NONCE_BYTES = 32
@@ -84,13 +84,9 @@ function checkRequest({ nonce, evidenceTypes }: AttestRequest, { evidenceType }:
 }
 
 /** The capacity answer that the statement covers; a refusal there does not refuse the evidence. */
-async function answerCapacity(
-  bytes: Uint8Array,
-  { remotePeer }: Connection,
-  { quote }: AttestParts,
-): Promise<Uint8Array> {
+async function answerCapacity(bytes: Uint8Array, asker: Asker, { quote }: AttestParts): Promise<Uint8Array> {
   try {
-    const value = await makeOffer(decodeRequest(bytes), remotePeer, quote)
+    const value = await makeOffer(decodeRequest(bytes), asker, quote)
     return toBinary(CapacityResponseSchema, create(CapacityResponseSchema, { result: { case: 'offer', value } }))
   } catch (error) {
     if (!(error instanceof TrustedPodsError)) throw error

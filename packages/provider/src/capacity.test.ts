@@ -25,7 +25,7 @@ function journalWith(pods: { resources: Resource[]; httpHosts?: string[]; phase?
       idempotencyKey: `${i}`,
       requestDigest: '',
       quote: quote(resources, httpHosts),
-      channelId: `0x${i}`,
+      termsPodId: podId,
       channel: new Uint8Array(),
       deposited: 1n,
       acceptedAtMs: 0,
@@ -38,10 +38,11 @@ function journalWith(pods: { resources: Resource[]; httpHosts?: string[]; phase?
 const hold = (
   quoteId: string,
   quantity: bigint,
-  fields: { publisher?: string; httpHosts?: string[]; expiresAtMs?: number } = {},
+  fields: { publisher?: string; address?: string; httpHosts?: string[]; expiresAtMs?: number } = {},
 ) => ({
   quoteId,
   publisher: 'p',
+  address: fields.publisher ?? 'p',
   resources: cpu(quantity),
   httpHosts: [],
   expiresAtMs: 100,
@@ -72,13 +73,27 @@ test('two buyers do not get the same place: the second is refused until the hold
   capacity.hold(hold('b', 300n, { publisher: 'q' }), 100)
 })
 
-test('one publisher holds with its two newest quotes at most', () => {
+test('a publisher holds with one quote at a time, and an address with two', () => {
   const capacity = new Capacity(new Map([['cpu', 1000n]]), journalWith([]))
-  for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) capacity.hold(hold(id, 300n), 0)
+  for (const publisher of ['p', 'q', 'r']) capacity.hold(hold(publisher, 100n, { publisher, address: 'a' }), 0)
   assert.deepEqual(
     capacity.free(0).map(({ quantity }) => quantity),
-    [400n],
+    [800n],
   )
+})
+
+test('who renews a quote for the whole machine, or lets it end, holds nothing for ten minutes, and others get in', () => {
+  const capacity = new Capacity(new Map([['cpu', 1000n]]), journalWith([]))
+  capacity.hold(hold('a', 1000n), 0)
+  capacity.hold(hold('b', 1000n, { expiresAtMs: 10_000 }), 50)
+  assert.deepEqual(
+    capacity.free(60).map(({ quantity }) => quantity),
+    [1000n],
+  )
+  capacity.hold(hold('c', 1000n, { publisher: 'honest', expiresAtMs: 200 }), 70)
+  assert.throws(() => capacity.hold(hold('d', 1n), 80), { code: 'QUOTE_NO_CAPACITY' })
+  capacity.hold(hold('e', 1000n, { publisher: 'other', expiresAtMs: 10_000 }), 300)
+  assert.throws(() => capacity.hold(hold('f', 1000n, { publisher: 'honest' }), 310), { code: 'QUOTE_NO_CAPACITY' })
 })
 
 test('admitting takes the hold’s place; a lost hold is checked anew', () => {
@@ -100,8 +115,7 @@ test('a host name of a live pod, or held by another publisher, is QUOTE_HOST_TAK
   const capacity = new Capacity(new Map([['cpu', 1000n]]), journal)
   assert.throws(() => capacity.hold(hold('a', 1n, { httpHosts: ['taken.localhost'] }), 0), { code: 'QUOTE_HOST_TAKEN' })
   capacity.hold(hold('a', 1n, { httpHosts: ['mine.localhost'] }), 0)
+  const theirs = hold('c', 1n, { publisher: 'q', httpHosts: ['mine.localhost'] })
+  assert.throws(() => capacity.hold(theirs, 0), { code: 'QUOTE_HOST_TAKEN' })
   capacity.hold(hold('b', 1n, { httpHosts: ['mine.localhost'] }), 0)
-  assert.throws(() => capacity.hold(hold('c', 1n, { publisher: 'q', httpHosts: ['mine.localhost'] }), 0), {
-    code: 'QUOTE_HOST_TAKEN',
-  })
 })

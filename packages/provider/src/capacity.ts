@@ -9,14 +9,24 @@ import type { Journal } from './journal.ts'
 import { LIVE_PHASES } from './pod-row.ts'
 import { quoteOf } from './quoted.ts'
 
-/** Quotes that one publisher can hold capacity with at a time; a further one replaces its oldest. */
-const HOLDS_PER_PUBLISHER = 2
+/** Quotes that hold capacity for one address at a time; further ones are good while the place is free. */
+const HOLDS_PER_ADDRESS = 2
+/** After a hold that led to no pod an address gets quotes, but no hold, for this long: nobody keeps a machine for nothing. */
+const COOL_DOWN_MS = 10 * 60_000
+/** Addresses remembered; beyond it the oldest is forgotten. */
+const MAX_REMEMBERED = 10_000
 
-interface Hold {
+/** What a pod takes when it is admitted. */
+export interface Claim {
   readonly quoteId: string
   readonly publisher: string
   readonly resources: readonly Resource[]
   readonly httpHosts: readonly string[]
+}
+
+interface Hold extends Claim {
+  /** Network address that the quote was asked from. */
+  readonly address: string
   readonly expiresAtMs: number
 }
 
@@ -25,6 +35,8 @@ export class Capacity {
   readonly #total: ReadonlyMap<string, bigint>
   readonly #journal: Journal
   #holds: Hold[] = []
+  /** Until when an address gets no hold. */
+  readonly #coolDown = new Map<string, number>()
 
   /** @param total quantity offered by resource name, in the resource's unit. */
   constructor(total: ReadonlyMap<string, bigint>, journal: Journal) {
@@ -40,22 +52,27 @@ export class Capacity {
     return toResources(this.#free(nowMs))
   }
 
-  /** @throws TrustedPodsError QUOTE_NO_CAPACITY naming what is short, QUOTE_HOST_TAKEN. */
+  /** Holds what a quote promises, unless its address is cooling down: the quote is then good only while the place is free.
+   * @throws TrustedPodsError QUOTE_NO_CAPACITY naming what is short, QUOTE_HOST_TAKEN. */
   hold(hold: Hold, nowMs: number): void {
     this.#expire(nowMs)
-    const held = this.#holds.filter(({ publisher }) => publisher === hold.publisher)
-    if (held.length >= HOLDS_PER_PUBLISHER) this.#holds.splice(this.#holds.indexOf(held[0] as Hold), 1)
+    this.#drop(
+      this.#holds.filter(({ publisher }) => publisher === hold.publisher),
+      nowMs,
+    )
     this.#requireHosts(hold)
     this.#requireFree(hold.resources, nowMs)
-    this.#holds.push(hold)
+    const held = this.#holds.filter(({ address }) => address === hold.address)
+    const cool = (this.#coolDown.get(hold.address) ?? 0) <= nowMs
+    if (cool && held.length < HOLDS_PER_ADDRESS) this.#holds.push(hold)
   }
 
   /** Takes a quote's hold away before its pod is admitted; capacity is then checked anew.
    * @throws TrustedPodsError QUOTE_NO_CAPACITY or QUOTE_HOST_TAKEN, when the hold was lost and the place is gone. */
-  admit(hold: Hold, nowMs: number): void {
-    this.#holds = this.#holds.filter(({ quoteId }) => quoteId !== hold.quoteId)
-    this.#requireHosts(hold)
-    this.#requireFree(hold.resources, nowMs)
+  admit(claim: Claim, nowMs: number): void {
+    this.#holds = this.#holds.filter(({ quoteId }) => quoteId !== claim.quoteId)
+    this.#requireHosts(claim)
+    this.#requireFree(claim.resources, nowMs)
   }
 
   #free(nowMs: number): Map<string, bigint> {
@@ -79,7 +96,7 @@ export class Capacity {
     }
   }
 
-  #requireHosts({ httpHosts, publisher }: Hold): void {
+  #requireHosts({ httpHosts, publisher }: Claim): void {
     const running = this.#journal.pods(LIVE_PHASES).flatMap((row) => quoteOf(row).httpHosts)
     const held = this.#holds.filter((other) => other.publisher !== publisher).flatMap((other) => other.httpHosts)
     for (const host of httpHosts) {
@@ -89,7 +106,21 @@ export class Capacity {
   }
 
   #expire(nowMs: number): void {
-    this.#holds = this.#holds.filter(({ expiresAtMs }) => expiresAtMs > nowMs)
+    this.#drop(
+      this.#holds.filter(({ expiresAtMs }) => expiresAtMs <= nowMs),
+      nowMs,
+    )
+  }
+
+  /** Holds that led to no pod. */
+  #drop(holds: readonly Hold[], nowMs: number): void {
+    this.#holds = this.#holds.filter((hold) => !holds.includes(hold))
+    for (const { address } of holds) {
+      this.#coolDown.delete(address)
+      this.#coolDown.set(address, nowMs + COOL_DOWN_MS)
+    }
+    for (const address of this.#coolDown.keys())
+      if (this.#coolDown.size > MAX_REMEMBERED) this.#coolDown.delete(address)
   }
 }
 

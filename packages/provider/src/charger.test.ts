@@ -49,8 +49,6 @@ after(() => dev[Symbol.asyncDispose]())
 
 /** A running pod with a funded channel; `pass` lets time go by on the boot clock and on the chain. */
 async function startPod({ chain = provider as Chain } = {}) {
-  const podBytes = crypto.getRandomValues(new Uint8Array(32))
-  const podId = toHex(podBytes).slice(2)
   const terms: ChannelTerms = {
     payer: dev.anvil.account(0).address,
     voucherSigner: ZERO_ADDRESS,
@@ -59,8 +57,10 @@ async function startPod({ chain = provider as Chain } = {}) {
     token: dev.config.token,
     ratePerHour: RATE,
     unlockDelay: 3600,
-    podId: `0x${podId}`,
+    podId: toHex(crypto.getRandomValues(new Uint8Array(32))),
   }
+  const place = { chainId: BigInt(payer.chainId), escrow: payer.escrow }
+  const podId = channelId(terms, place).slice(2)
   const { transaction } = await openChannel(payer, terms, { deposit: DEPOSIT })
   const pricing = create(PricingTableSchema, {
     chainId: BigInt(payer.chainId),
@@ -74,14 +74,13 @@ async function startPod({ chain = provider as Chain } = {}) {
   const resources = [create(ResourceSchema, { name: 'cpu', quantity: 1000n })]
   const quote = create(QuoteSchema, { resources, pricing, payment: create(PaymentTermsSchema) })
   const journal = new Journal(':memory:')
-  const place = { chainId: BigInt(payer.chainId), escrow: payer.escrow }
   journal.insert({
     podId,
     publisher: 'p',
     idempotencyKey: '00',
     requestDigest: '',
     quote: toBinary(SignedQuoteSchema, create(SignedQuoteSchema, { quote: toBinary(QuoteSchema, quote) })),
-    channelId: channelId(terms, place),
+    termsPodId: terms.podId.slice(2),
     channel: toBinary(PaymentChannelSchema, toProtoChannel({ ...place, terms, openTransaction: transaction })),
     deposited: DEPOSIT,
     acceptedAtMs: 0,

@@ -8,6 +8,7 @@ import { accruedCap, claim, credit, readChannel, settleClose, withdraw } from '@
 import type { ChannelState } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { fromProtoChannel, type OpenedChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { PaymentChannelSchema, type Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import type { Changes } from './changes.ts'
@@ -34,6 +35,8 @@ export interface ChargerParts {
 /** What the charger found that ends a pod. */
 export type ChargeVerdict = { kind: 'go-on' } | { kind: 'end'; code: string; message: string }
 
+const GO_ON: ChargeVerdict = { kind: 'go-on' }
+
 export class Charger {
   readonly #parts: ChargerParts
   /** One money action per channel at a time. */
@@ -53,19 +56,32 @@ export class Charger {
     changes.notify(podId)
   }
 
-  /** Looks at the channel, claims when it is worth it, and says whether the pod may go on. */
+  /** Looks at the channel, claims when it is worth it, and says whether the pod may go on; a claim that fails changes neither. */
   async review(podId: string): Promise<ChargeVerdict> {
     return this.#alone(podId, async () => {
       const row = this.#parts.journal.pod(podId)
-      if (row?.phase !== 'running') return { kind: 'go-on' }
+      if (!row || row.phase === 'stopping') return GO_ON
       const state = await this.#look(row)
-      if (!state) return { kind: 'go-on' }
+      if (!state) return GO_ON
       if (state.closed) return { kind: 'end', code: 'channel-closed', message: 'the payment channel is closed' }
       const closing = state.closeAt !== 0
-      await this.#claim(podId, closing ? 1n : this.#parts.claimAtLeast)
+      await this.#tryClaim(podId, closing ? 1n : this.#parts.claimAtLeast)
       if (closing) return { kind: 'end', code: 'close-requested', message: 'the payer asked to close the channel' }
       return this.#checkFunds(podId)
     })
+  }
+
+  /** Just before a pod starts: its channel is still open. A chain that cannot be asked is no obstacle: it was asked at admission.
+   * @throws TrustedPodsError CHANNEL_CLOSING. */
+  async requireOpen(podId: string): Promise<void> {
+    const row = this.#parts.journal.pod(podId)
+    const state = row && (await this.#look(row))
+    if (state && (state.closed || state.closeAt !== 0)) {
+      throw new TrustedPodsError(
+        'CHANNEL_CLOSING',
+        'the channel was closed, or a close was requested, before the pod started',
+      )
+    }
   }
 
   /** The last receipt of a pod whose time has ended. */
@@ -91,8 +107,10 @@ export class Charger {
     const row = journal.pod(podId)
     if (!row || row.settlement) return
     const { terms } = channelOf(row)
-    const state = await readChannel(chain, row.channelId)
-    if (!state || state.closed) return journal.change(podId, { settlement: CLOSED_ELSEWHERE })
+    const state = await readChannel(chain, `0x${row.podId}`)
+    // A node that lags shows no channel: what is not seen is not settled.
+    if (!state) throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the chain does not show the channel')
+    if (state.closed) return journal.change(podId, { settlement: CLOSED_ELSEWHERE, claimed: state.claimed })
     journal.change(podId, { claimed: state.claimed, deposited: state.deposited })
     const receipt = await this.#claimable(podId)
     const { transaction } = await settleClose(
@@ -118,12 +136,20 @@ export class Charger {
   async #look(row: PodRow): Promise<ChannelState | undefined> {
     const { journal, chain, log } = this.#parts
     try {
-      const state = await readChannel(chain, row.channelId)
+      const state = await readChannel(chain, `0x${row.podId}`)
       if (state) journal.change(row.podId, { deposited: state.deposited, claimed: state.claimed })
       return state
     } catch (error) {
       log.warn('channel not visible', { pod: row.podId, reason: String(error) })
       return undefined
+    }
+  }
+
+  async #tryClaim(podId: string, least: bigint): Promise<void> {
+    try {
+      await this.#claim(podId, least)
+    } catch (error) {
+      this.#parts.log.warn('not claimed yet', { pod: podId, reason: String(error) })
     }
   }
 
@@ -151,14 +177,14 @@ export class Charger {
   #checkFunds(podId: string): ChargeVerdict {
     const { journal, meter, fundsGraceMs } = this.#parts
     const row = journal.pod(podId)
-    if (!row) return { kind: 'go-on' }
+    if (!row) return GO_ON
     if (meter.owed(row, quoteOf(row)) < row.deposited) {
       if (row.shortOfFundsAtMs !== undefined) journal.change(podId, { shortOfFundsAtMs: null })
-      return { kind: 'go-on' }
+      return GO_ON
     }
     const since = row.shortOfFundsAtMs ?? Date.now()
     if (row.shortOfFundsAtMs === undefined) journal.change(podId, { shortOfFundsAtMs: since })
-    if (Date.now() - since < fundsGraceMs) return { kind: 'go-on' }
+    if (Date.now() - since < fundsGraceMs) return GO_ON
     return { kind: 'end', code: 'funds-exhausted', message: `the deposit of ${row.deposited} base units is used up` }
   }
 

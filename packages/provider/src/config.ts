@@ -54,6 +54,8 @@ export interface Terms {
   readonly publisherGraceSeconds: number
   readonly maxImageBytes: number
   readonly maxUnpackedBytes: number
+  /** Free space of the state folder's disk below which no pod is admitted. */
+  readonly diskReserveBytes: number
 }
 
 const DAY_SECONDS = 24 * 3600
@@ -180,6 +182,7 @@ function readTerms(root: ConfigSection): Terms {
     'publisherGraceSeconds',
     'maxImageBytes',
     'maxUnpackedBytes',
+    'diskReserveBytes',
   )
   const integer = (key: string, fallback: number, max: number, min = 1) =>
     terms?.integer(key, { min, max, fallback }) ?? fallback
@@ -188,11 +191,12 @@ function readTerms(root: ConfigSection): Terms {
     minRuntimeMinutes: integer('minRuntimeMinutes', 60, 60 * 24 * 30),
     minUnlockDelaySeconds: integer('minUnlockDelaySeconds', 6 * 3600, 30 * DAY_SECONDS, 15 * 60),
     receiptSeconds: integer('receiptSeconds', 10, 3600),
-    reviewSeconds: integer('reviewSeconds', 30, 3600),
+    reviewSeconds: integer('reviewSeconds', 30, 120),
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
     fundsGraceSeconds: integer('fundsGraceSeconds', 600, 30 * DAY_SECONDS, 0),
     publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),
     maxImageBytes: integer('maxImageBytes', 8 * GIB, Number.MAX_SAFE_INTEGER),
     maxUnpackedBytes: integer('maxUnpackedBytes', 24 * GIB, Number.MAX_SAFE_INTEGER),
+    diskReserveBytes: integer('diskReserveBytes', 2 * GIB, Number.MAX_SAFE_INTEGER, 0),
   }
 }

@@ -14,6 +14,7 @@ export interface IntakeOptions {
   /** Folder of blocks; each pod has its own below it, gone with the pod. */
   readonly folder: string
   readonly runtime: PodRuntime
+  /** For all images of a pod together. */
   readonly limits: OpenLimits
 }
 
@@ -39,7 +40,7 @@ export class ImageIntake {
         const { bytes } = await fetchTree(connection, {
           cid: Buffer.from(cid, 'hex'),
           blockstore,
-          maxBytes: this.#options.limits.encryptedBytes,
+          maxBytes: this.#options.limits.encryptedBytes - before,
           signal,
           onProgress: (fetched) => onProgress(start + fetched),
         })
@@ -57,14 +58,11 @@ export class ImageIntake {
     const blockstore = await openFileBlockstore(this.#folder(podId))
     try {
       const names = new Map<string, ImageRef>()
+      let left = limits
       for (const [cid, privateKey] of distinctImages(pod)) {
-        const image = await openImage(blockstore, {
-          cid: Buffer.from(cid, 'hex'),
-          privateKey,
-          crypto: nodeStreamCrypto,
-          limits,
-          signal,
-        })
+        const key = { cid: Buffer.from(cid, 'hex'), privateKey }
+        const image = await openImage(blockstore, { ...key, crypto: nodeStreamCrypto, limits: left, signal })
+        left = { ...left, unpackedBytes: left.unpackedBytes - image.layers.reduce((sum, { size }) => sum + size, 0) }
         names.set(cid, await runtime.importImage(image, { signal }))
       }
       return pod.containers.map(({ image }) => names.get(toHex(image?.cid ?? new Uint8Array())) as ImageRef)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -25,7 +25,7 @@ function newPod(fields: Partial<NewPod> = {}): NewPod {
     requestDigest: 'dd'.repeat(32),
     pod: new Uint8Array([1, 2, 3]),
     quote: new Uint8Array([4]),
-    channelId: `0x${'cc'.repeat(32)}`,
+    termsPodId: 'cc'.repeat(32),
     channel: new Uint8Array([5]),
     deposited: 10n ** 30n,
     acceptedAtMs: 1_000,
@@ -70,20 +70,41 @@ test('each change is kept over a restart; what ended forgets its manifest', () =
   })
 })
 
-test('one channel, one idempotency key and one pod id belong to one pod', () => {
+test('one channel, one idempotency key and one pod id of a publisher belong to one pod', () => {
   withJournal((journal) => {
     journal.insert(newPod())
-    const other = {
-      podId: 'bb'.repeat(32),
-      idempotencyKey: '22'.repeat(16),
-      channelId: `0x${'ee'.repeat(32)}` as const,
-    }
-    assert.throws(() => journal.insert(newPod({ ...other, channelId: newPod().channelId })), { code: 'CHANNEL_IN_USE' })
-    assert.throws(() => journal.insert(newPod({ ...other, idempotencyKey: newPod().idempotencyKey })), {
-      code: 'PROVISION_KEY_REUSED',
-    })
-    assert.throws(() => journal.insert(newPod({ ...other, podId: newPod().podId })), { code: 'PROVISION_BAD_REQUEST' })
-    journal.insert(newPod({ ...other, idempotencyKey: newPod().idempotencyKey, publisher: 'publisher-2' }))
+    const other = { podId: 'bb'.repeat(32), idempotencyKey: '22'.repeat(16), termsPodId: 'ee'.repeat(32) }
+    const { podId, idempotencyKey, termsPodId } = newPod()
+    assert.throws(() => journal.insert(newPod({ ...other, podId })), { code: 'CHANNEL_IN_USE' })
+    assert.throws(() => journal.insert(newPod({ ...other, idempotencyKey })), { code: 'PROVISION_KEY_REUSED' })
+    assert.throws(() => journal.insert(newPod({ ...other, termsPodId })), { code: 'PROVISION_BAD_REQUEST' })
+    journal.insert(newPod({ ...other, idempotencyKey, termsPodId, publisher: 'publisher-2' }))
+    assert.equal(journal.byTermsPodId('publisher-2', termsPodId)?.podId, other.podId)
+    assert.equal(journal.byTermsPodId('publisher-1', termsPodId)?.podId, podId)
+  })
+})
+
+test('a phase is left only from where it may be, and the first reason stays', () => {
+  withJournal((journal) => {
+    journal.insert(newPod())
+    const { podId } = newPod()
+    assert.equal(journal.advance(podId, ['starting'], 'running'), undefined)
+    assert.equal(journal.pod(podId)?.phase, 'accepted')
+    journal.advance(podId, ['accepted'], 'stopping', { reason: { code: 'a', message: 'first' } })
+    journal.advance(podId, ['stopping'], 'stopping', { reason: { code: 'b', message: 'second' } })
+    assert.equal(journal.advance(podId, ['starting'], 'running'), undefined)
+    assert.deepEqual(journal.pod(podId)?.reason, { code: 'a', message: 'first' })
+  })
+})
+
+test('what is forgotten is on the disk no more', () => {
+  withJournal((journal, path) => {
+    const secret = 'a secret that must not stay on the disk'.repeat(100)
+    journal.insert(newPod({ pod: new TextEncoder().encode(secret) }))
+    for (const phase of ['fetching', 'opening', 'starting', 'running'] as const)
+      journal.change(newPod().podId, { phase })
+    journal.change(newPod().podId, { phase: 'stopped', forget: true })
+    for (const file of [path, `${path}-wal`]) assert.equal(readFileSync(file).includes('must not stay'), false, file)
   })
 })
 
@@ -98,6 +119,7 @@ test('an interval is only ever lengthened, and the newest receipt is the one tha
     assert.equal(journal.lastReceipt(id), undefined)
     journal.putReceipt(id, 5n, new Uint8Array([1]))
     journal.putReceipt(id, 2n ** 100n, new Uint8Array([2]))
+    journal.putReceipt(id, 9n, new Uint8Array([3]))
     assert.deepEqual(journal.lastReceipt(id), { cumulative: 2n ** 100n, receipt: new Uint8Array([2]) })
   })
 })

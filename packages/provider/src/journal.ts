@@ -11,6 +11,7 @@ const SCHEMA_VERSION = 1
 const SCHEMA = `
 CREATE TABLE pods (
   pod_id TEXT PRIMARY KEY,
+  terms_pod_id TEXT NOT NULL,
   publisher TEXT NOT NULL,
   idempotency_key TEXT NOT NULL,
   request_digest TEXT NOT NULL,
@@ -20,7 +21,6 @@ CREATE TABLE pods (
   pod BLOB,
   images TEXT NOT NULL DEFAULT '[]',
   quote BLOB NOT NULL,
-  channel_id TEXT NOT NULL UNIQUE,
   channel BLOB NOT NULL,
   deposited TEXT NOT NULL,
   claimed TEXT NOT NULL DEFAULT '0',
@@ -29,7 +29,8 @@ CREATE TABLE pods (
   settlement TEXT,
   accepted_at INTEGER NOT NULL,
   ended_at INTEGER,
-  UNIQUE (publisher, idempotency_key)
+  UNIQUE (publisher, idempotency_key),
+  UNIQUE (publisher, terms_pod_id)
 ) STRICT;
 CREATE TABLE intervals (
   pod_id TEXT NOT NULL REFERENCES pods,
@@ -52,6 +53,9 @@ export type NewPod = Omit<
   'phase' | 'reason' | 'images' | 'claimed' | 'fetchedBytes' | 'settlement' | 'shortOfFundsAtMs' | 'endedAtMs'
 >
 
+/** What no two pods share. */
+export type PodNames = Pick<PodRow, 'podId' | 'termsPodId' | 'publisher' | 'idempotencyKey'>
+
 /** Columns that change later; each call is one durable transaction. */
 export interface PodChange {
   phase?: Phase
@@ -63,7 +67,7 @@ export interface PodChange {
   settlement?: string
   images?: readonly string[]
   endedAtMs?: number
-  /** Forgets the pod's plaintext. */
+  /** Forgets the pod's plaintext, on the disk too. */
   forget?: true
 }
 
@@ -82,7 +86,7 @@ export class Journal implements Disposable {
     if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600))
     this.#db = new DatabaseSync(path)
     this.#db.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA busy_timeout = 5000',
     )
     const version = Number(this.#db.prepare('PRAGMA user_version').get()?.user_version)
     if (version > SCHEMA_VERSION) {
@@ -95,12 +99,12 @@ export class Journal implements Disposable {
   }
 
   /** @throws TrustedPodsError CHANNEL_IN_USE, PROVISION_KEY_REUSED or PROVISION_BAD_REQUEST where another pod holds one of the three. */
-  requireUnused(pod: Pick<NewPod, 'channelId' | 'podId' | 'publisher' | 'idempotencyKey'>): void {
+  requireUnused(pod: PodNames): void {
     const held = this.#db
       .prepare(
-        'SELECT pod_id, channel_id, idempotency_key FROM pods WHERE channel_id = ? OR pod_id = ? OR (publisher = ? AND idempotency_key = ?)',
+        'SELECT pod_id, idempotency_key FROM pods WHERE pod_id = ? OR (publisher = ? AND (idempotency_key = ? OR terms_pod_id = ?))',
       )
-      .get(pod.channelId, pod.podId, pod.publisher, pod.idempotencyKey)
+      .get(pod.podId, pod.publisher, pod.idempotencyKey, pod.termsPodId)
     if (held) throw conflict(held, pod)
   }
 
@@ -109,21 +113,31 @@ export class Journal implements Disposable {
     this.requireUnused(pod)
     this.#db
       .prepare(
-        `INSERT INTO pods (pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel_id, channel, deposited, accepted_at)
-         VALUES (?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at)
+         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?)`,
       )
       .run(
         pod.podId,
+        pod.termsPodId,
         pod.publisher,
         pod.idempotencyKey,
         pod.requestDigest,
         pod.pod ?? null,
         pod.quote,
-        pod.channelId,
         pod.channel,
         pod.deposited.toString(),
         pod.acceptedAtMs,
       )
+  }
+
+  /** The row in its new phase; undefined, and nothing changed, when it was in none of `from`. */
+  advance(podId: string, from: readonly Phase[], to: Phase, change: Omit<PodChange, 'phase'> = {}): PodRow | undefined {
+    const row = this.pod(podId)
+    if (!row || !from.includes(row.phase)) return undefined
+    // A reason that is stored stays: the first one is why.
+    const { reason, ...rest } = change
+    this.change(podId, { phase: to, ...rest, ...(reason && !row.reason && { reason }) })
+    return this.pod(podId)
   }
 
   change(podId: string, change: PodChange): void {
@@ -141,10 +155,19 @@ export class Journal implements Disposable {
     if (columns.length === 0) return
     const assignments = columns.map(([name]) => `${name} = ?`).join(', ')
     this.#db.prepare(`UPDATE pods SET ${assignments} WHERE pod_id = ?`).run(...columns.map(([, value]) => value), podId)
+    if (change.forget) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   }
 
   pod(podId: string): PodRow | undefined {
     const row = this.#db.prepare('SELECT * FROM pods WHERE pod_id = ?').get(podId)
+    return row && toPodRow(row)
+  }
+
+  /** The pod that its publisher calls so. */
+  byTermsPodId(publisher: string, termsPodId: string): PodRow | undefined {
+    const row = this.#db
+      .prepare('SELECT * FROM pods WHERE publisher = ? AND terms_pod_id = ?')
+      .get(publisher, termsPodId)
     return row && toPodRow(row)
   }
 
@@ -186,12 +209,13 @@ export class Journal implements Disposable {
       .map((row) => ({ bootId: String(row.boot_id), fromMs: Number(row.from_ms), toMs: Number(row.to_ms) }))
   }
 
-  /** Takes the place of the one before: receipts are cumulative. */
+  /** Takes the place of a lower one: receipts are cumulative, and never fall. */
   putReceipt(podId: string, cumulative: bigint, receipt: Uint8Array): void {
     this.#db
       .prepare(
         `INSERT INTO receipts VALUES (?, ?, ?)
-         ON CONFLICT (pod_id) DO UPDATE SET cumulative = excluded.cumulative, receipt = excluded.receipt`,
+         ON CONFLICT (pod_id) DO UPDATE SET cumulative = excluded.cumulative, receipt = excluded.receipt
+         WHERE (length(excluded.cumulative), excluded.cumulative) > (length(cumulative), cumulative)`,
       )
       .run(podId, cumulative.toString(), receipt)
   }
@@ -207,18 +231,12 @@ export class Journal implements Disposable {
   }
 }
 
-function conflict(
-  held: Record<string, SQLOutputValue>,
-  pod: Pick<NewPod, 'channelId' | 'podId' | 'idempotencyKey'>,
-): TrustedPodsError {
-  if (held.channel_id === pod.channelId) {
-    return new TrustedPodsError('CHANNEL_IN_USE', `channel ${pod.channelId} pays for pod ${held.pod_id} already`)
+function conflict(held: Record<string, SQLOutputValue>, pod: PodNames): TrustedPodsError {
+  if (held.pod_id === pod.podId) {
+    return new TrustedPodsError('CHANNEL_IN_USE', `channel 0x${pod.podId} pays for a pod already`)
   }
   if (held.idempotency_key === pod.idempotencyKey) {
-    return new TrustedPodsError(
-      'PROVISION_KEY_REUSED',
-      `idempotency key ${pod.idempotencyKey} belongs to pod ${held.pod_id}`,
-    )
+    return new TrustedPodsError('PROVISION_KEY_REUSED', `idempotency key ${pod.idempotencyKey} belongs to another pod`)
   }
-  return new TrustedPodsError('PROVISION_BAD_REQUEST', `pod id ${pod.podId} is taken`)
+  return new TrustedPodsError('PROVISION_BAD_REQUEST', `this publisher has a pod ${pod.termsPodId} already`)
 }

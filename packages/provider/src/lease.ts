@@ -70,8 +70,8 @@ export async function answerStop(
 /** A stranger learns no more of a pod that exists than of one that does not. */
 function requireOwn(podId: Uint8Array, { connection }: Caller, { journal }: StatusParts): PodRow {
   const id = toHex(podId.slice(0, 32))
-  const row = journal.pod(id)
-  if (row?.publisher === connection.remotePeer.toString()) return row
+  const row = journal.byTermsPodId(connection.remotePeer.toString(), id)
+  if (row) return row
   throw new TrustedPodsError('STATUS_UNKNOWN_POD', `no pod ${id} of this publisher is known here`)
 }
 

@@ -21,8 +21,10 @@ async function run({ config: path, logLevel }: { config: string; logLevel: strin
   if (!level)
     throw new TrustedPodsError('PLATFORM_CONFIG', `the log level is ${logLevel}; debug, info, warn or error is wanted`)
   const log = jsonLog(process.stderr, { level })
-  const stopped = untilSignal()
-  const provider = await startProvider(await loadProviderConfig(path), { log })
+  const stop = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(name))
+  const { signal } = stop
+  const provider = await startProvider(await loadProviderConfig(path), { log, signal })
   const { node, frontAddress, attester } = provider
   const ready = {
     peerId: node.peerId.toString(),
@@ -34,14 +36,15 @@ async function run({ config: path, logLevel }: { config: string; logLevel: strin
   }
   process.stdout.write(`${JSON.stringify(ready)}\n`)
   if (attester.simulated) log.warn('SIMULATED - NOT CONFIDENTIAL: this provider makes up its evidence')
-  log.info('stopping', { signal: await stopped })
+  await untilAborted(signal)
+  log.info('stopping', { signal: String(signal.reason) })
   await provider[Symbol.asyncDispose]()
 }
 
-function untilSignal(): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal))
-  return promise
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => resolve())
+  if (!signal.aborted) await promise
 }
 
 try {

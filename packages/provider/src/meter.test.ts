@@ -14,7 +14,7 @@ import { Meter } from './meter.ts'
 import { quoteOf } from './quoted.ts'
 
 const account = privateKeyToAccount(generatePrivateKey())
-const podId = 'ab'.repeat(32)
+const termsPodId = 'ab'.repeat(32)
 const place = { chainId: 31_337n, escrow: ZERO_ADDRESS }
 const terms = {
   payer: account.address,
@@ -24,8 +24,9 @@ const terms = {
   token: ZERO_ADDRESS,
   ratePerHour: 3_600_000n,
   unlockDelay: 3600,
-  podId: `0x${podId}` as const,
+  podId: `0x${termsPodId}` as const,
 }
+const podId = channelId(terms, place).slice(2)
 /** One base unit per millicore and second. */
 const pricing = create(PricingTableSchema, {
   chainId: 31_337n,
@@ -45,7 +46,7 @@ function start(deposited = 1_000_000n) {
     idempotencyKey: '00',
     requestDigest: '',
     quote: toBinary(SignedQuoteSchema, create(SignedQuoteSchema, { quote: toBinary(QuoteSchema, quote) })),
-    channelId: channelId(terms, place),
+    termsPodId: terms.podId.slice(2),
     channel: toBinary(PaymentChannelSchema, toProtoChannel({ ...place, terms, openTransaction: '0x' })),
     deposited,
     acceptedAtMs: 0,
@@ -57,7 +58,10 @@ function start(deposited = 1_000_000n) {
     const row = journal.pod(podId) ?? assert.fail('no row')
     return meter.receipt(row, quoteOf(row), atMost)
   }
-  return { journal, meter, receipt, clock, pass: (ms: number) => void (nowMs += ms) }
+  const pass = (ms: number) => {
+    nowMs += ms
+  }
+  return { journal, meter, receipt, clock, pass }
 }
 
 test('only time that a beat has covered counts, in whole seconds', () => {

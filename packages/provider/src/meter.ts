@@ -73,7 +73,7 @@ export class Meter {
   /** A receipt for all so far, at most the deposit and `atMost`; stored before it is returned, the last one when nothing was added. */
   async receipt(row: PodRow, quote: OpenedQuote, atMost?: bigint): Promise<Receipt> {
     const { journal, account } = this.#parts
-    const usage = usageOf(row.podId, quote, this.runningSeconds(row.podId))
+    const usage = usageOf(row.termsPodId, quote, this.runningSeconds(row.podId))
     const most = atMost !== undefined && atMost < row.deposited ? atMost : row.deposited
     const last = journal.lastReceipt(row.podId)
     const cumulative = smaller(priceOf(quote, usage), most)
@@ -87,13 +87,13 @@ export class Meter {
 
   /** What the pod would owe without regard to its deposit. */
   owed(row: PodRow, quote: OpenedQuote): bigint {
-    return priceOf(quote, usageOf(row.podId, quote, this.runningSeconds(row.podId)))
+    return priceOf(quote, usageOf(row.termsPodId, quote, this.runningSeconds(row.podId)))
   }
 }
 
-function usageOf(podId: string, quote: OpenedQuote, runningSeconds: bigint): Usage {
+function usageOf(termsPodId: string, quote: OpenedQuote, runningSeconds: bigint): Usage {
   return create(UsageSchema, {
-    podId: fromHex(podId) ?? new Uint8Array(),
+    podId: fromHex(termsPodId) ?? new Uint8Array(),
     counters: counters(quote.resources, quote.pricing, runningSeconds),
     runningSeconds,
     readAtMs: BigInt(Date.now()),

@@ -1,49 +1,36 @@
 /**
- * Carries each pod from one phase to the next, writing the phase before acting on it. Safe to kill at any point: `recover`
- * takes up every pod where the journal says it stands, adopts what runs, and removes what belongs to no live pod.
+ * Keeps every pod where the journal says it should be. Safe to kill at any point: `recover` takes up each pod where it stands.
+ * Nothing is taken down because it could not be seen; what has ended, and is still there, is removed.
  */
-import { fromBinary } from '@bufbuild/protobuf'
 import type { Connection } from '@libp2p/interface'
-import { isErrorCode, TrustedPodsError, toTrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { isErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
-import type { Changes } from './changes.ts'
-import type { Charger } from './charger.ts'
 import type { Front } from './gateway/front.ts'
-import type { ImageIntake } from './image-intake.ts'
-import type { Journal, PodChange } from './journal.ts'
+import { ImageGate } from './image-gate.ts'
 import type { Meter } from './meter.ts'
-import { LIVE_PHASES, type PodRow, STARTING_PHASES } from './pod-row.ts'
+import { PodJobs } from './pod-jobs.ts'
+import { LIVE_PHASES, type PodRow, podOf, STARTING_PHASES } from './pod-row.ts'
 import { httpRoutes, toPodSpec } from './pod-spec.ts'
-import { requireStarted } from './readiness.ts'
+import { type StartParts, startPod } from './pod-start.ts'
 import { RestartBackoff } from './restart-backoff.ts'
-import type { ImageRef, PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
+import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 
-export interface KeeperParts {
-  readonly journal: Journal
-  readonly runtime: PodRuntime
-  readonly intake: ImageIntake
+export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly front: Front
   readonly meter: Meter
-  readonly charger: Charger
-  readonly changes: Changes
-  readonly log: Logger
-  /** How long a pod that needs blocks waits for its publisher to come back. */
-  readonly publisherGraceMs: number
 }
 
-/** Why a pod is ended: one of these words, or an error code for a failure. */
-export type EndReason = { code: string; message: string }
-
-interface Job {
-  readonly abort: AbortController
-  readonly done: Promise<void>
+/** Why a pod is ended: a word of ours, or an error code for a failure. */
+export interface EndReason {
+  readonly code: string
+  readonly message: string
 }
 
 export class PodKeeper {
   readonly #parts: KeeperParts
-  readonly #jobs = new Map<string, Job>()
+  readonly #jobs = new PodJobs()
+  readonly #images = new ImageGate()
   readonly #ending = new Map<string, Promise<void>>()
   readonly #sources = new Map<string, Connection>()
   readonly #restarts = new RestartBackoff()
@@ -54,9 +41,11 @@ export class PodKeeper {
 
   /** Works on the pod until it runs or fails; a pod that waits for its publisher goes on with this connection. */
   start(podId: string, connection: Connection): void {
+    const { journal, changes } = this.#parts
+    if (!STARTING_PHASES.some((phase) => phase === journal.pod(podId)?.phase)) return
     this.#sources.set(podId, connection)
-    this.#parts.changes.notify(podId)
-    this.#begin(podId)
+    changes.notify(podId)
+    this.#bringUp(podId)
   }
 
   /** Ends the pod and returns once it is gone and its channel was dealt with. Safe to repeat. */
@@ -68,18 +57,13 @@ export class PodKeeper {
 
   /** Takes up what an earlier process left. */
   async recover(): Promise<void> {
-    const { journal, runtime, log } = this.#parts
-    const live = new Set(journal.pods(LIVE_PHASES).map(({ podId }) => podId))
-    for (const { podId } of await runtime.list()) {
-      if (live.has(podId)) continue
-      log.warn('removing a pod that the journal does not have', { pod: podId })
-      await runtime.remove(podId, { volumes: true })
-    }
+    const { journal, log } = this.#parts
+    await this.sweep()
     for (const row of journal.pods(['stopping']))
-      this.#background(this.end(row.podId, row.reason ?? { code: 'restart', message: '' }), row.podId)
-    for (const row of journal.pods(STARTING_PHASES)) this.#begin(row.podId)
+      this.#background(this.end(row.podId, row.reason ?? RESTARTED), row.podId)
+    for (const { podId } of journal.pods(STARTING_PHASES)) this.#bringUp(podId)
     for (const { podId } of journal.pods(['running'])) {
-      // Unknown is never "no": a pod that cannot be seen now stays as it is, and the next round looks again.
+      // A pod that cannot be seen now stays as it is, and the next round looks again.
       await this.reconcile(podId).catch((error: unknown) =>
         log.error('pod not adopted yet', { pod: podId, reason: String(error) }),
       )
@@ -87,24 +71,80 @@ export class PodKeeper {
     }
   }
 
+  /** Removes what the runtime still holds of pods that have ended. Of a pod that the journal does not have the data stays. */
+  async sweep(): Promise<void> {
+    const { journal, runtime, log } = this.#parts
+    for (const { podId, containers } of await runtime.list()) {
+      const row = journal.pod(podId)
+      if (row && LIVE_PHASES.some((phase) => phase === row.phase)) continue
+      if (row || containers.length > 0)
+        log.warn('removing what is left of a pod', { pod: podId, known: row !== undefined })
+      await runtime.remove(podId, { volumes: row !== undefined })
+    }
+    await this.#images.prune(runtime, () => this.#imagesInUse())
+  }
+
   /** Looks at a running pod and starts again what has exited. What cannot be seen is not billed, and not touched. */
   async reconcile(podId: string): Promise<void> {
+    if (this.#ending.has(podId)) return
+    await this.#jobs.run(podId, (signal) => this.#reconcileNow(podId, signal))
+  }
+
+  /** Stops working on pods, without ending any. */
+  async close(): Promise<void> {
+    await this.#jobs.cancelAll('the provider is stopping')
+    await Promise.allSettled(this.#ending.values())
+  }
+
+  #bringUp(podId: string): void {
+    if (this.#ending.has(podId)) return
+    const work = this.#jobs.run(podId, async (signal) => {
+      try {
+        const observed = await startPod(podId, this.#sources, { ...this.#parts, images: this.#images, signal })
+        if (observed) this.#run(podId, observed)
+      } catch (error) {
+        if (signal.aborted) return
+        this.#fail(podId, error)
+      }
+    })
+    this.#background(work, podId)
+  }
+
+  #run(podId: string, observed: PodObservation): void {
+    const { journal, meter, changes, log } = this.#parts
+    const row = journal.advance(podId, ['starting'], 'running')
+    if (!row) return
+    this.#serve(row, observed)
+    meter.start(podId)
+    this.#sources.delete(podId)
+    changes.notify(podId)
+    log.info('pod runs', { pod: podId })
+  }
+
+  async #reconcileNow(podId: string, signal: AbortSignal): Promise<void> {
     const { journal, runtime, meter, changes } = this.#parts
     const row = journal.pod(podId)
-    if (row?.phase !== 'running' || this.#jobs.has(podId) || this.#ending.has(podId)) return
+    if (row?.phase !== 'running') return
     try {
-      const observed = await runtime.observe(podId)
-      const current = await this.#restartExited(row, observed)
-      if (current) this.#serve(podOf(row), current)
+      const observed = await runtime.observe(podId, { signal })
+      signal.throwIfAborted()
+      const current = await this.#restartExited(row, observed, signal)
+      signal.throwIfAborted()
+      if (current) this.#serve(row, current)
+      meter.start(podId)
+      changes.notify(podId)
     } catch (error) {
+      if (signal.aborted) return
       meter.pause(podId)
       throw error
     }
-    if (journal.pod(podId)?.phase === 'running') meter.start(podId)
-    changes.notify(podId)
   }
 
-  async #restartExited(row: PodRow, observed: PodObservation | undefined): Promise<PodObservation | undefined> {
+  async #restartExited(
+    row: PodRow,
+    observed: PodObservation | undefined,
+    signal: AbortSignal,
+  ): Promise<PodObservation | undefined> {
     const pod = podOf(row)
     if (observed && allRun(pod, observed)) {
       this.#restarts.settled(row.podId)
@@ -112,108 +152,41 @@ export class PodKeeper {
     }
     if (!this.#restarts.allows(row.podId)) return undefined
     this.#restarts.attempted(row.podId)
-    return this.#parts.runtime.apply(toPodSpec(row.podId, pod, row.images))
+    return this.#parts.runtime.apply(toPodSpec(row.podId, pod, row.images), { signal })
   }
 
-  /** Stops working on pods, without ending any. */
-  async close(): Promise<void> {
-    for (const { abort } of this.#jobs.values()) abort.abort(new Error('the provider is stopping'))
-    await Promise.allSettled([...[...this.#jobs.values()].map(({ done }) => done), ...this.#ending.values()])
-  }
-
-  #begin(podId: string): void {
-    if (this.#jobs.has(podId) || this.#ending.has(podId)) return
-    const abort = new AbortController()
-    const done = this.#bringUp(podId, abort.signal)
-      .catch((error: unknown) => this.#fail(podId, error, abort.signal))
-      .finally(() => this.#jobs.delete(podId))
-    this.#jobs.set(podId, { abort, done })
-  }
-
-  async #bringUp(podId: string, signal: AbortSignal): Promise<void> {
-    const { journal, intake, runtime, log } = this.#parts
-    const row = journal.pod(podId)
-    if (!row || !STARTING_PHASES.some((phase) => phase === row.phase)) return
-    const pod = podOf(row)
-    if (row.images.length === 0) {
-      this.#change(podId, { phase: 'fetching' })
-      await this.#fetch(podId, pod, signal)
-      this.#change(podId, { phase: 'opening' })
-      this.#change(podId, { images: await intake.open(podId, pod, { signal }) })
-    }
-    this.#change(podId, { phase: 'starting' })
-    const images = journal.pod(podId)?.images ?? []
-    const observed = await runtime.apply(toPodSpec(podId, pod, images), { signal })
-    await requireStarted(observed, pod, { runtime, signal })
-    this.#run(podId, pod, observed)
-    log.info('pod runs', { pod: podId })
-  }
-
-  #run(podId: string, pod: Pod, observed: PodObservation): void {
-    this.#serve(pod, observed)
-    this.#change(podId, { phase: 'running' })
-    this.#parts.meter.start(podId)
-  }
-
-  #serve(pod: Pod, { address }: PodObservation): void {
+  #serve(row: PodRow, { address }: PodObservation): void {
     if (!address) return
-    for (const { host, targetPort } of httpRoutes(pod)) this.#parts.front.setRoute(host, { address, port: targetPort })
+    for (const { host, targetPort } of httpRoutes(podOf(row)))
+      this.#parts.front.setRoute(host, { address, port: targetPort })
   }
 
-  /** Pulls the images from the publisher, over as many connections as it takes until the grace is over. */
-  async #fetch(podId: string, pod: Pod, signal: AbortSignal): Promise<void> {
-    const { journal, intake, changes, log } = this.#parts
-    for (;;) {
-      const connection = await this.#source(podId, signal)
-      try {
-        const onProgress = (fetchedBytes: number) => {
-          journal.change(podId, { fetchedBytes })
-          changes.notify(podId)
-        }
-        return await intake.fetch(podId, pod, { connection, signal, onProgress })
-      } catch (error) {
-        if (signal.aborted || connection.status === 'open') throw error
-        log.info('publisher lost while fetching', { pod: podId, reason: String(error) })
-      }
-    }
-  }
-
-  async #source(podId: string, signal: AbortSignal): Promise<Connection> {
-    const until = performance.now() + this.#parts.publisherGraceMs
-    for (;;) {
-      const next = this.#parts.changes.next(podId, { timeoutMs: Math.max(0, until - performance.now()), signal })
-      const connection = this.#sources.get(podId)
-      if (connection?.status === 'open') return connection
-      if (performance.now() >= until) {
-        throw new TrustedPodsError('PROVISION_IMAGE_FETCH', 'the publisher went away before its images were fetched')
-      }
-      await next
-      signal.throwIfAborted()
-    }
-  }
-
-  async #fail(podId: string, error: unknown, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
-    const { code, message } = toTrustedPodsError(error, 'PROVISION_RUNTIME')
-    this.#parts.log.error('pod failed', { pod: podId, code, reason: message })
-    this.#background(this.end(podId, { code, message }), podId)
+  /** A fault that is not ours to name is told to the log alone. */
+  #fail(podId: string, error: unknown): void {
+    const reason = error instanceof TrustedPodsError ? { code: error.code, message: error.message } : INTERNAL
+    this.#parts.log.error('pod failed', { pod: podId, code: reason.code, reason: String(error) })
+    this.#background(this.end(podId, reason), podId)
   }
 
   async #endNow(podId: string, reason: EndReason): Promise<void> {
-    const { journal } = this.#parts
-    const row = journal.pod(podId)
-    if (!row || row.phase === 'stopped' || row.phase === 'failed') return
-    if (row.phase !== 'stopping')
-      this.#change(podId, { phase: 'stopping', reason: { code: reason.code, message: boundText(reason.message) } })
-    this.#parts.log.info('pod ending', { pod: podId, reason: reason.code })
-    const job = this.#jobs.get(podId)
-    job?.abort.abort(new Error('the pod is being ended'))
-    await job?.done
+    const { journal, charger, changes, log } = this.#parts
+    const row = journal.advance(podId, LIVE_PHASES, 'stopping', {
+      reason: { code: reason.code, message: boundText(reason.message) },
+    })
+    if (!row) return
+    changes.notify(podId)
+    log.info('pod ending', { pod: podId, reason: row.reason?.code })
+    await this.#jobs.cancel(podId, 'the pod is being ended')
     await this.#takeDown(row)
-    const failed = isErrorCode(row.reason?.code ?? reason.code)
-    this.#change(podId, { phase: failed ? 'failed' : 'stopped', endedAtMs: Date.now(), forget: true })
-    await this.#parts.charger.settle(podId)
-    this.#parts.changes.notify(podId)
+    const phase = isErrorCode(row.reason?.code ?? '') ? 'failed' : 'stopped'
+    journal.advance(podId, ['stopping'], phase, { endedAtMs: Date.now(), forget: true })
+    changes.notify(podId)
+    await charger.settle(podId)
+    changes.notify(podId)
+    this.#background(
+      this.#images.prune(this.#parts.runtime, () => this.#imagesInUse()),
+      podId,
+    )
   }
 
   async #takeDown(row: PodRow): Promise<void> {
@@ -224,28 +197,21 @@ export class PodKeeper {
     await charger.finalReceipt(row.podId)
     await intake.forget(row.podId)
     this.#sources.delete(row.podId)
-    await runtime.pruneImages(this.#imagesInUse(row.podId))
+    this.#restarts.forget(row.podId)
   }
 
-  #imagesInUse(but: string): Set<ImageRef> {
-    const rows = this.#parts.journal.pods(LIVE_PHASES).filter(({ podId }) => podId !== but)
-    return new Set(rows.flatMap(({ images }) => images as ImageRef[]))
-  }
-
-  #change(podId: string, change: PodChange): void {
-    this.#parts.journal.change(podId, change)
-    this.#parts.changes.notify(podId)
+  #imagesInUse(): Set<ImageRef> {
+    return new Set(this.#parts.journal.pods(LIVE_PHASES).flatMap(({ images }) => images as ImageRef[]))
   }
 
   #background(work: Promise<void>, podId: string): void {
-    work.catch((error: unknown) => this.#parts.log.error('pod not ended yet', { pod: podId, reason: String(error) }))
+    work.catch((error: unknown) => this.#parts.log.error('work on a pod failed', { pod: podId, reason: String(error) }))
   }
 }
 
-function podOf(row: PodRow): Pod {
-  if (!row.pod) throw new TrustedPodsError('PLATFORM_STATE', `the journal has no manifest for pod ${row.podId}`)
-  return fromBinary(PodSchema, row.pod)
-}
+/** Of a pod that was being ended by an earlier process that had not written why. */
+const RESTARTED: EndReason = { code: 'restarted', message: 'ended by an earlier run' }
+const INTERNAL: EndReason = { code: 'PROVISION_RUNTIME', message: 'a fault inside the provider; its log says more' }
 
 function allRun(pod: Pod, { containers }: PodObservation): boolean {
   return containers.length === pod.containers.length && containers.every(({ state }) => state === 'running')

@@ -1,5 +1,8 @@
 /** A pod as the journal holds it. Pure. */
 import type { SQLOutputValue } from 'node:sqlite'
+import { fromBinary } from '@bufbuild/protobuf'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 
 /** Forward only: accepted to running, then stopping, stopped; or failed from any of the first four. */
 export type Phase = 'accepted' | 'fetching' | 'opening' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
@@ -17,8 +20,10 @@ export const LIVE_PHASES = [
 export const STARTING_PHASES = ['accepted', 'fetching', 'opening', 'starting'] as const satisfies Phase[]
 
 export interface PodRow {
-  /** Lower-case hex, 32 bytes. */
+  /** Id of its channel, lower-case hex, 32 bytes: names the pod here, because nobody can choose it. */
   podId: string
+  /** The pod id of the channel's terms, lower-case hex, 32 bytes: what its publisher calls it, and anybody could copy. */
+  termsPodId: string
   /** Peer id, text form. */
   publisher: string
   /** Lower-case hex, 16 bytes. */
@@ -34,7 +39,6 @@ export interface PodRow {
   images: string[]
   /** The encoded SignedQuote. */
   quote: Uint8Array
-  channelId: `0x${string}`
   /** The encoded PaymentChannel. */
   channel: Uint8Array
   /** Base units, as last seen on the chain. */
@@ -53,6 +57,7 @@ export interface PodRow {
 export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
   return {
     podId: String(row.pod_id),
+    termsPodId: String(row.terms_pod_id),
     publisher: String(row.publisher),
     idempotencyKey: String(row.idempotency_key),
     requestDigest: String(row.request_digest),
@@ -61,7 +66,6 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     ...(row.pod !== null && { pod: row.pod as Uint8Array }),
     images: JSON.parse(String(row.images)),
     quote: row.quote as Uint8Array,
-    channelId: String(row.channel_id) as `0x${string}`,
     channel: row.channel as Uint8Array,
     deposited: BigInt(String(row.deposited)),
     claimed: BigInt(String(row.claimed)),
@@ -71,4 +75,10 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     acceptedAtMs: Number(row.accepted_at),
     ...(row.ended_at !== null && { endedAtMs: Number(row.ended_at) }),
   }
+}
+
+/** @throws TrustedPodsError PLATFORM_STATE when the journal has forgotten the manifest. */
+export function podOf(row: PodRow): Pod {
+  if (!row.pod) throw new TrustedPodsError('PLATFORM_STATE', `the journal has no manifest for pod ${row.podId}`)
+  return fromBinary(PodSchema, row.pod)
 }

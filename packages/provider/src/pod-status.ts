@@ -69,7 +69,7 @@ async function describe(row: PodRow, parts: StatusParts): Promise<Update> {
   const receipt = parts.journal.lastReceipt(row.podId)
   return {
     phase: PHASES[row.phase],
-    podId: fromHex(row.podId) ?? new Uint8Array(),
+    podId: fromHex(row.termsPodId) ?? new Uint8Array(),
     message: row.reason?.message ?? '',
     containers: pod && observed ? containersOf(pod, observed) : [],
     endpoints: pod && observed ? endpointsOf(pod, observed, parts.frontAddress) : [],

@@ -35,6 +35,8 @@ export interface ProvisionParts {
   readonly status: StatusParts
   /** Host ports that pods may publish. */
   readonly ports: PortRange
+  /** @throws TrustedPodsError QUOTE_NO_CAPACITY when the disk is too full for another pod. */
+  requireDiskSpace(): Promise<void>
 }
 
 const KEY_BYTES = 16
@@ -69,20 +71,21 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     ports: parts.ports,
   })
   const { channel, state } = await checkPayment(request, admitted, { podBytes, publisher, parts })
+  await parts.requireDiskSpace()
   // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
   if (meanwhile) return meanwhile.podId
-  const podId = channel.terms.podId.slice(2)
+  const podId = channelId(channel.terms, channel).slice(2)
   const names = {
     podId,
+    termsPodId: channel.terms.podId.slice(2),
     publisher: publisher.toString(),
     idempotencyKey: toHex(request.idempotencyKey),
-    channelId: channelId(channel.terms, channel),
   }
   parts.journal.requireUnused(names)
   const { id, resources, httpHosts } = admitted.quote
-  const hold = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts, expiresAtMs: 0 }
-  parts.capacity.admit(hold, Date.now())
+  const claim = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts }
+  parts.capacity.admit(claim, Date.now())
   parts.journal.insert({
     ...names,
     requestDigest,

@@ -1,6 +1,6 @@
 /** /trusted-pods/provisioning-capacity/0.0.1: what is free, and a signed price for what was asked. Spec: spec/PROTOCOL.md#quote. */
 import { create } from '@bufbuild/protobuf'
-import type { PeerId } from '@libp2p/interface'
+import type { Connection, PeerId } from '@libp2p/interface'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
@@ -17,6 +17,7 @@ import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pri
 import { ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
 import { signQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import { MAX_PORTS, MAX_RESOURCES } from '@trusted-pods/protocol/wire/protocols.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { LocalAccount } from 'viem'
 import type { Capacity } from './capacity.ts'
 
@@ -35,8 +36,15 @@ export interface QuoteParts {
   readonly hosts: readonly string[]
 }
 
+/** Who asks, and from where. */
+export type Asker = Pick<Connection, 'remotePeer' | 'remoteAddr'>
+
 /** @throws TrustedPodsError QUOTE_… naming what cannot be offered. */
-export async function makeOffer(request: CapacityRequest, publisher: PeerId, parts: QuoteParts): Promise<Offer> {
+export async function makeOffer(
+  request: CapacityRequest,
+  { remotePeer: publisher, remoteAddr }: Asker,
+  parts: QuoteParts,
+): Promise<Offer> {
   checkRequest(request, parts)
   const { capacity, pricing, account, peerId, quoteMs } = parts
   const id = crypto.getRandomValues(new Uint8Array(16))
@@ -45,7 +53,8 @@ export async function makeOffer(request: CapacityRequest, publisher: PeerId, par
   const payment = paymentTerms(resources, parts)
   const free = capacity.free(issuedAtMs)
   const expiresAtMs = issuedAtMs + quoteMs
-  capacity.hold({ quoteId: toHex(id), publisher: publisher.toString(), resources, httpHosts, expiresAtMs }, issuedAtMs)
+  const claim = { quoteId: toHex(id), publisher: publisher.toString(), resources, httpHosts }
+  capacity.hold({ ...claim, address: hostOf(remoteAddr), expiresAtMs }, issuedAtMs)
   const quote = create(QuoteSchema, {
     id,
     publisherPeerId: publisher.toMultihash().bytes,
@@ -68,6 +77,7 @@ function checkRequest({ resources, httpHosts }: CapacityRequest, { hosts }: Quot
   for (const { name, selector, quantity } of resources) {
     if (seen.has(`${name} ${selector}`)) bad(`${name} is asked for twice`)
     if (quantity === 0n) bad(`0 of ${name} are asked for`)
+    if (selector !== '') unknown(`no ${name} of model or class ${boundText(selector)} is offered here`)
     seen.add(`${name} ${selector}`)
   }
   for (const host of httpHosts) {
@@ -96,4 +106,13 @@ function paymentTerms(resources: readonly Resource[], { pricing, own, minRuntime
 
 function bad(message: string): never {
   throw new TrustedPodsError('QUOTE_BAD_REQUEST', message)
+}
+
+function unknown(message: string): never {
+  throw new TrustedPodsError('QUOTE_UNKNOWN_RESOURCE', message)
+}
+
+/** The host of a multiaddr: its first component's value. */
+function hostOf(address: Connection['remoteAddr']): string {
+  return address.getComponents()[0]?.value ?? address.toString()
 }

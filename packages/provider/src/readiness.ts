@@ -2,6 +2,7 @@
 import { connect } from 'node:net'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { pause } from './pause.ts'
 import { httpRoutes } from './pod-spec.ts'
 import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 
@@ -27,6 +28,7 @@ export async function requireStarted(
         `${closed.join(', ')} did not open within ${READY_TIMEOUT_MS / 1000} s`,
       )
     await pause(PROBE_INTERVAL_MS, signal)
+    signal.throwIfAborted()
     current = (await runtime.observe(observed.podId, { signal })) ?? current
   }
 }
@@ -55,15 +57,4 @@ function accepts(host: string, port: number): Promise<boolean> {
   socket.once('timeout', () => resolve(false))
   socket.once('error', () => resolve(false))
   return promise.finally(() => socket.destroy())
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, ms)
-  const onAbort = () => resolve()
-  signal.addEventListener('abort', onAbort, { once: true })
-  await promise
-  clearTimeout(timer)
-  signal.removeEventListener('abort', onAbort)
-  signal.throwIfAborted()
 }

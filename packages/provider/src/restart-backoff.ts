@@ -29,6 +29,10 @@ export class RestartBackoff {
     this.#attempts.set(podId, { count, lastMs: this.#nowMs() })
   }
 
+  forget(podId: string): void {
+    this.#attempts.delete(podId)
+  }
+
   /** All of the pod runs. */
   settled(podId: string): void {
     const attempts = this.#attempts.get(podId)

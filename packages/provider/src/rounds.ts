@@ -3,7 +3,9 @@
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import type { Charger } from './charger.ts'
 import type { Journal } from './journal.ts'
+import { pause } from './pause.ts'
 import type { PodKeeper } from './pod-keeper.ts'
+import { type PodRow, STARTING_PHASES } from './pod-row.ts'
 import type { PodRuntime } from './runtime/pod-runtime.ts'
 
 export interface RoundParts {
@@ -38,27 +40,35 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
   }
 }
 
-async function tickAll({ journal, keeper, charger, log }: RoundParts): Promise<void> {
-  for (const { podId } of journal.pods(['running'])) {
-    await attempt('pod not counted', { podId, log }, async () => {
-      await keeper.reconcile(podId)
-      await charger.tick(podId)
-    })
-  }
+async function tickAll(parts: RoundParts): Promise<void> {
+  const { journal, keeper, charger } = parts
+  await forEach(journal.pods(['running']), 'pod not counted', parts, async ({ podId }) => {
+    await keeper.reconcile(podId)
+    await charger.tick(podId)
+  })
 }
 
-async function reviewAll({ journal, keeper, charger, log }: RoundParts): Promise<void> {
-  for (const { podId } of journal.pods(['running'])) {
-    await attempt('channel not reviewed', { podId, log }, async () => {
-      const verdict = await charger.review(podId)
-      if (verdict.kind === 'end') await keeper.end(podId, verdict)
-    })
-  }
-  for (const { podId, reason } of journal.pods(['stopping'])) {
-    await attempt('pod not ended', { podId, log }, () => keeper.end(podId, reason ?? { code: 'restart', message: '' }))
-  }
-  for (const { podId } of journal.unsettled())
-    await attempt('channel not settled', { podId, log }, () => charger.settle(podId))
+async function reviewAll(parts: RoundParts): Promise<void> {
+  const { journal, keeper, charger, log } = parts
+  await forEach(journal.pods([...STARTING_PHASES, 'running']), 'channel not reviewed', parts, async ({ podId }) => {
+    const verdict = await charger.review(podId)
+    if (verdict.kind === 'end') await keeper.end(podId, verdict)
+  })
+  await forEach(journal.pods(['stopping']), 'pod not ended', parts, ({ podId, reason }) =>
+    keeper.end(podId, reason ?? { code: 'restarted', message: '' }),
+  )
+  await forEach(journal.unsettled(), 'channel not settled', parts, ({ podId }) => charger.settle(podId))
+  await attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep())
+}
+
+/** Side by side: a pod that takes its time to end holds up no other. */
+async function forEach(
+  rows: readonly PodRow[],
+  text: string,
+  { log }: RoundParts,
+  act: (row: PodRow) => Promise<void>,
+): Promise<void> {
+  await Promise.all(rows.map((row) => attempt(text, { podId: row.podId, log }, () => act(row))))
 }
 
 /** Runtime events only make the next look come sooner. */
@@ -100,16 +110,4 @@ async function every(
     }
     await pause(ms, signal)
   }
-}
-
-/** Returns early when the signal aborts. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, ms)
-  const onAbort = () => resolve()
-  signal.addEventListener('abort', onAbort, { once: true })
-  await promise
-  clearTimeout(timer)
-  signal.removeEventListener('abort', onAbort)
 }

@@ -59,7 +59,7 @@ export async function serveAll(
       response: CapacityResponseSchema,
       refuse,
       answer: async (request, { connection }) => ({
-        result: { case: 'offer' as const, value: await makeOffer(request, connection.remotePeer, quote) },
+        result: { case: 'offer' as const, value: await makeOffer(request, connection, quote) },
       }),
     },
     options,

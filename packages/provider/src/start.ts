@@ -6,19 +6,22 @@ import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
-import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
-import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { PriceKind, type PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { parsePriceList } from '@trusted-pods/protocol/pricing/price-list.ts'
-import { announceProvider } from './announce.ts'
+import { keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
+import { awaitChain } from './await-chain.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
+import { requireDiskSpace } from './disk.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
 import { Journal } from './journal.ts'
@@ -40,21 +43,22 @@ export interface Provider extends AsyncDisposable {
   readonly attester: Attester & { readonly rootFingerprint?: string }
 }
 
-export async function startProvider(config: ProviderConfig, { log }: { log: Logger }): Promise<Provider> {
+export async function startProvider(
+  config: ProviderConfig,
+  { log, signal }: { log: Logger; signal: AbortSignal },
+): Promise<Provider> {
   const { stateDir, terms } = config
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   await using stack = new AsyncDisposableStack()
   const keys = await loadProviderKeys(stateDir)
   const attester = await openAttester(config.attester, { stateDir, log })
-  const chain = await connectChain(config.chain, {
+  const chain = await awaitChain(config.chain, {
     account: await loadWalletKey(config.walletKeyFile),
     pollingIntervalMs: 250,
+    log,
+    signal,
   })
-  const pricing = parsePriceList(await readFile(config.pricesFile, 'utf8'), {
-    file: config.pricesFile,
-    chainId: chain.chainId,
-    ...(config.chain.token && { token: config.chain.token }),
-  })
+  const pricing = await loadPrices(config)
   const journal = stack.use(new Journal(join(stateDir, 'journal.sqlite')))
   // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
   const engine = await openEngine({ socket: config.engineSocket, stateDir: join(stateDir, 'engine'), log })
@@ -124,23 +128,53 @@ export async function startProvider(config: ProviderConfig, { log }: { log: Logg
   }
   const { peerId } = node
   const { ports } = config
-  const provision = { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId, status, ports }
+  const provision = {
+    sessions,
+    keyPair: keys.hpke,
+    journal,
+    keeper,
+    capacity,
+    chain,
+    own,
+    peerId,
+    status,
+    ports,
+    requireDiskSpace: () => requireDiskSpace(stateDir, terms.diskReserveBytes),
+  }
   await serveAll(node, { attest, quote, provision, lease: { keeper, status } }, { log })
   // Whoever reaches us finds every protocol there.
   await node.start()
-  const transaction = await announceProvider({
-    node,
-    identity: keys.identity,
-    chain,
-    pricing,
-    capacity: capacity.total,
-    attester,
-    region: config.region,
-    sandbox,
-  })
-  log.info('announced in the registry', { transaction, account: own.provider })
+  stack.use(
+    await keepAnnouncing({
+      node,
+      identity: keys.identity,
+      chain,
+      pricing,
+      capacity: capacity.total,
+      attester,
+      region: config.region,
+      sandbox,
+      log,
+    }),
+  )
   const owned = stack.move()
   return { node, frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** @throws TrustedPodsError QUOTE_PRICES_INVALID, for prices of what is not metered here too. */
+async function loadPrices({ pricesFile, chain }: ProviderConfig): Promise<PricingTable> {
+  const { chainId, token } = chain
+  const table = parsePriceList(await readFile(pricesFile, 'utf8'), {
+    file: pricesFile,
+    chainId,
+    ...(token && { token }),
+  })
+  const unmetered = table.prices.find(({ kind }) => kind === PriceKind.USAGE)
+  if (!unmetered) return table
+  throw new TrustedPodsError(
+    'QUOTE_PRICES_INVALID',
+    `${pricesFile}: ${unmetered.resource} is not metered yet and cannot be priced`,
+  )
 }
 
 interface Assembled {
