@@ -6,8 +6,10 @@ import type { Connection } from '@libp2p/interface'
 import { isErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+import type { Charger } from './charger.ts'
 import type { Front } from './gateway/front.ts'
 import { ImageGate } from './image-gate.ts'
+import type { ImageIntake } from './image-intake.ts'
 import type { Meter } from './meter.ts'
 import { PodJobs } from './pod-jobs.ts'
 import { LIVE_PHASES, type PodRow, podOf, STARTING_PHASES } from './pod-row.ts'
@@ -17,8 +19,10 @@ import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
-  readonly front: Front
-  readonly meter: Meter
+  readonly front: Pick<Front, 'setRoute' | 'removeRoute'>
+  readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
+  readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
+  readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
 }
 
 /** Why a pod is ended: a word of ours, or an error code for a failure. */

@@ -16,9 +16,9 @@ import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 export interface StartParts {
   readonly journal: Journal
   readonly runtime: PodRuntime
-  readonly intake: ImageIntake
+  readonly intake: Pick<ImageIntake, 'fetch' | 'open'>
   readonly images: ImageGate
-  readonly charger: Charger
+  readonly charger: Pick<Charger, 'requireOpen'>
   readonly changes: Changes
   readonly log: Logger
   /** How long in all a pod that needs blocks waits for its publisher to be there. */

@@ -14,8 +14,24 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-/** Ours to say: a client could name any address in them. `expect` was answered here. */
+/** Meant for the last recipient (RFC 9110 §7.6.1): they stay though `Connection` names them. Without its length a body
+ * would be read as a second request. */
+const END_TO_END: ReadonlySet<string> = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'cookie',
+  'date',
+  'range',
+  'set-cookie',
+])
+
+/** Ours to say: a client could name any address in them, and how long the body is was decided here. `expect` was answered. */
 const REPLACED: ReadonlySet<string> = new Set([
+  'content-length',
   'expect',
   'forwarded',
   'host',
@@ -30,10 +46,9 @@ const REPLACED: ReadonlySet<string> = new Set([
 /** Name and value in turn, as rawHeaders has them: repeated ones stay apart. */
 export type HeaderList = string[]
 
-/** What the pod gets of a request. @param upgrade value of `Upgrade` for a connection that is to be one. */
+/** What the pod gets of a request; one that is to be upgraded has no body. @param upgrade value of its `Upgrade`. */
 export function requestHeaders(request: IncomingMessage, { upgrade }: { upgrade?: string } = {}): HeaderList {
   const host = request.headers.host ?? ''
-  const isChunked = request.headers['transfer-encoding'] !== undefined
   return [
     'Host',
     host,
@@ -43,9 +58,16 @@ export function requestHeaders(request: IncomingMessage, { upgrade }: { upgrade?
     ...['X-Forwarded-For', request.socket.remoteAddress ?? ''],
     ...['X-Forwarded-Host', host],
     ...['X-Forwarded-Proto', 'http'],
-    ...(upgrade === undefined ? ['Connection', 'close'] : ['Connection', 'Upgrade', 'Upgrade', upgrade]),
-    ...(isChunked ? ['Transfer-Encoding', 'chunked'] : []),
+    ...(upgrade === undefined
+      ? ['Connection', 'close', ...framing(request)]
+      : ['Connection', 'Upgrade', 'Upgrade', upgrade]),
   ]
+}
+
+/** How the body's end is found, as this side found it. */
+function framing({ headers }: IncomingMessage): HeaderList {
+  if (headers['transfer-encoding'] !== undefined) return ['Transfer-Encoding', 'chunked']
+  return headers['content-length'] === undefined ? [] : ['Content-Length', headers['content-length']]
 }
 
 /** What the client gets of an answer. */
@@ -63,5 +85,6 @@ function endToEnd({ rawHeaders, headers }: IncomingMessage): [string, string][] 
   const named = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase())
   const pairs: [string, string][] = []
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) pairs.push([rawHeaders[i] ?? '', rawHeaders[i + 1] ?? ''])
-  return pairs.filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !named.includes(name.toLowerCase()))
+  const isOfHop = (name: string) => HOP_BY_HOP.has(name) || (named.includes(name) && !END_TO_END.has(name))
+  return pairs.filter(([name]) => !isOfHop(name.toLowerCase()))
 }

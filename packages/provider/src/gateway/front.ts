@@ -1,12 +1,12 @@
 /** The provider's HTTP front: a request goes to the pod that its Host names. I/O. Spec: docs/runtime.md#front. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
-import { hostOf } from './forward-headers.ts'
 import { proxyRequest, refuse } from './proxy-request.ts'
 import { proxyUpgrade, refuseUpgrade } from './proxy-upgrade.ts'
-import type { RouteTarget } from './upstream.ts'
+import { type PodTarget, type Route, Routes } from './routes.ts'
 
 /** 256 open requests of one host: a flood of one tenant leaves the others their share. */
 const MAX_IN_FLIGHT = 256
@@ -18,62 +18,53 @@ const MAX_CONNECTIONS = 10_000
 const HEADERS_TIMEOUT_MS = 30_000
 const IDLE_TIMEOUT_MS = 300_000
 
+/** 10 min without a byte either way on a WebSocket: those that are alive ping, and a proxy on the way seldom waits as long. */
+const UPGRADED_IDLE_MS = 600_000
+
 export interface FrontOptions {
   readonly host: string
   /** 0: a free one. */
   readonly port: number
   readonly log: Logger
+  /** How long a WebSocket may be silent; 10 min. */
+  readonly upgradedIdleMs?: number
 }
 
 export interface Front {
   /** Where it listens. */
   readonly address: { readonly host: string; readonly port: number }
   /** Requests with this Host go there from now on; case does not matter, no port in it. Those under way are not touched.
-   * @throws TrustedPodsError PROVISION_BAD_POD for what is no host name. */
-  setRoute(httpHost: string, target: RouteTarget): void
-  /** Nothing happens when there is none. */
-  removeRoute(httpHost: string): void
+   * Nothing happens for a pod whose route was removed. @throws TrustedPodsError PROVISION_BAD_POD for what is no host name,
+   * QUOTE_HOST_TAKEN while it is another pod's. */
+  setRoute(httpHost: string, target: PodTarget): void
+  /** Takes the host from this pod, for good; nothing happens to another pod's. */
+  removeRoute(httpHost: string, podId?: string): void
   /** Breaks off what is under way. */
   close(): Promise<void>
 }
 
-interface Route {
-  target: RouteTarget
-  inFlight: number
-}
-
 /** @throws TrustedPodsError PLATFORM_CONFIG when the address is taken or not this machine's. */
-export async function startFront({ host, port, log }: FrontOptions): Promise<Front> {
-  const routes = new Map<string, Route>()
+export async function startFront(options: FrontOptions): Promise<Front> {
+  const { host, port, log, upgradedIdleMs = UPGRADED_IDLE_MS } = options
+  const routes = new Routes()
   // Sockets that became WebSockets are no longer the server's own.
   const upgraded = new Set<Duplex>()
-  const server = createFrontServer(routes, { log, upgraded })
+  const server = createFrontServer(routes, { log, upgraded, upgradedIdleMs })
   await listen(server, { host, port })
   const bound = server.address()
   const address = { host, port: typeof bound === 'object' && bound ? bound.port : port }
   log.info('HTTP front listens', address)
   return {
     address,
-    setRoute: (httpHost, target) => {
-      const name = hostOf(httpHost)
-      if (name === undefined) {
-        throw new TrustedPodsError(
-          'PROVISION_BAD_POD',
-          `"${httpHost.slice(0, 80)}" is no HTTP host, a name without a port is wanted`,
-        )
-      }
-      const route = routes.get(name)
-      if (route) route.target = target
-      else routes.set(name, { target, inFlight: 0 })
-    },
-    removeRoute: (httpHost) => void routes.delete(hostOf(httpHost) ?? ''),
+    setRoute: (httpHost, target) => routes.set(httpHost, target),
+    removeRoute: (httpHost, podId) => routes.remove(httpHost, podId),
     close: () => closeServer(server, upgraded),
   }
 }
 
 function createFrontServer(
-  routes: ReadonlyMap<string, Route>,
-  { log, upgraded }: { log: Logger; upgraded: Set<Duplex> },
+  routes: Routes,
+  { log, upgraded, upgradedIdleMs }: { log: Logger; upgraded: Set<Duplex>; upgradedIdleMs: number },
 ): Server {
   const isWebSocket = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket'
   const server = createServer({
@@ -83,26 +74,32 @@ function createFrontServer(
   })
   server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(IDLE_TIMEOUT_MS)
-  const failed = (error: unknown) => log.error('HTTP front failed on a request', { error: String(error) })
-  server.on('request', (request, response) => void onRequest(routes, request, response).catch(failed))
+  // Nothing may be left open: the client would wait for ever.
+  const failed = (exchange: Duplex | ServerResponse) => (error: unknown) => {
+    log.error('HTTP front failed on a request', { error: String(error) })
+    exchange.destroy()
+  }
+  server.on('request', (request, response) => void onRequest(routes, request, response).catch(failed(response)))
   server.on('upgrade', (request, socket, head) => {
     // A client that breaks off closes the socket, which ends the exchange.
     socket.on('error', () => {})
+    // The server has taken its own time limits off.
+    if (socket instanceof Socket) socket.setTimeout(upgradedIdleMs, () => socket.destroy())
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
-    void onUpgrade(routes, request, { socket, head }).catch(failed)
+    void onUpgrade(routes, request, { socket, head }).catch(failed(socket))
   })
   return server
 }
 
-async function onRequest(routes: ReadonlyMap<string, Route>, request: IncomingMessage, response: ServerResponse) {
+async function onRequest(routes: Routes, request: IncomingMessage, response: ServerResponse) {
   const route = routeOf(routes, request)
   if (typeof route === 'number') refuse(response, route, REFUSALS[route])
   else await counted(route, () => proxyRequest(request, response, route.target))
 }
 
 async function onUpgrade(
-  routes: ReadonlyMap<string, Route>,
+  routes: Routes,
   request: IncomingMessage,
   { socket, head }: { socket: Duplex; head: Uint8Array },
 ): Promise<void> {
@@ -118,8 +115,8 @@ const REFUSALS = {
 } as const
 
 /** Where the request goes, or the status that refuses it. */
-function routeOf(routes: ReadonlyMap<string, Route>, { headers, url }: IncomingMessage): Route | keyof typeof REFUSALS {
-  const route = routes.get(hostOf(headers.host) ?? '')
+function routeOf(routes: Routes, { headers, url }: IncomingMessage): Route | keyof typeof REFUSALS {
+  const route = routes.find(headers.host)
   if (!route) return 421
   if (!url?.startsWith('/') && url !== '*') return 400
   return route.inFlight >= MAX_IN_FLIGHT ? 503 : route

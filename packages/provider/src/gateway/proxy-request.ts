@@ -1,5 +1,5 @@
 /** One request to a pod and its answer back, both as they come. I/O. */
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import { type ClientRequest, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
 import { failureOf, openUpstream, type RouteTarget } from './upstream.ts'
@@ -29,7 +29,12 @@ export async function proxyRequest(
 /** A short plain answer of the front's own. */
 export function refuse(response: ServerResponse, status: number, text: string): void {
   const retry = status === 503 ? { 'retry-after': '1' } : {}
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close', ...retry })
+  // The reason is said anew: a pod's that could not be passed on is still in the response.
+  response.writeHead(status, STATUS_CODES[status], {
+    'content-type': 'text/plain; charset=utf-8',
+    connection: 'close',
+    ...retry,
+  })
   response.end(`${text}\n`)
 }
 

@@ -6,6 +6,9 @@ import { pipeline } from 'node:stream/promises'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
 import { failureOf, openUpstream, type RouteTarget } from './upstream.ts'
 
+/** 5 s: what one side still sends after the other has ended; a WebSocket says goodbye before that (RFC 6455 §7). */
+const LINGER_MS = 5_000
+
 /** Resolves once both sides are closed. @param head what the client sent after its headers. */
 export async function proxyUpgrade(
   request: IncomingMessage,
@@ -18,18 +21,21 @@ export async function proxyUpgrade(
     outgoing.end()
     const answer = await upgradeAnswer(outgoing)
     if (answer.upstream) await joinBoth(socket, head, { ...answer, upstream: answer.upstream })
-    else await pipeline(answer.response, withHead(socket, answer.response, ['Connection', 'close']))
+    else await passRefusal(socket, answer.response)
   } catch (error) {
     outgoing.destroy()
     if (!socket.destroyed) refuseUpgrade(socket, ...failureOf(error))
   }
 }
 
-/** The front's own answer on a socket that has no ServerResponse. */
+/** The front's own answer on a socket that has no ServerResponse; closes it, whether or not the client ends its side. */
 export function refuseUpgrade(socket: Duplex, status: number, text: string): void {
   const retry = status === 503 ? 'Retry-After: 1\r\n' : ''
+  // What was sent and nobody read would turn the close into a reset, which takes the answer with it.
+  socket.resume()
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n${retry}Connection: close\r\n\r\n${text}\n`,
+    () => socket.destroy(),
   )
 }
 
@@ -58,8 +64,23 @@ async function joinBoth(
   upstream.setTimeout(0)
   socket.write(upstreamHead)
   upstream.write(head)
-  // Either side may break off at any time; the other is closed with it.
-  await Promise.allSettled([pipeline(socket, upstream), pipeline(upstream, socket)])
+  const closeBoth = () => {
+    socket.destroy()
+    upstream.destroy()
+  }
+  // Either side may end or break off at any time; the other is closed with it.
+  const directions = [pipeline(socket, upstream), pipeline(upstream, socket)]
+  await Promise.race(directions).catch(() => {})
+  const timer = setTimeout(closeBoth, LINGER_MS)
+  await Promise.allSettled(directions)
+  clearTimeout(timer)
+  closeBoth()
+}
+
+/** The pod's own refusal, whole or not at all. */
+async function passRefusal(socket: Duplex, response: IncomingMessage): Promise<void> {
+  socket.resume()
+  await pipeline(response, withHead(socket, response, ['Connection', 'close'])).finally(() => socket.destroy())
 }
 
 function withHead(socket: Duplex, response: IncomingMessage, own: string[]): Duplex {

@@ -26,6 +26,7 @@ import { requireAsCreated } from './verify-created.ts'
 
 export interface ApplyContext extends RenderContext {
   readonly podNetwork: Subnet
+  readonly freedSubnets: ReadonlySet<string>
   readonly imageRepository: string
   /** Counts the starts of a container beyond its first. */
   readonly restarts: Map<string, number>

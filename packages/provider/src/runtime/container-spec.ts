@@ -80,7 +80,8 @@ export function renderInfra(pod: PodSpec, context: RenderContext): RenderedConta
   return labelled(infraName(pod.podId), body, { ...podLabels(context.owner, pod.podId, 'infra'), ...ports })
 }
 
-/** @throws TrustedPodsError PROVISION_BAD_POD for limits that no engine can enforce. */
+/** @throws TrustedPodsError PROVISION_BAD_POD for limits that no engine can enforce, PROVISION_RUNTIME_MISMATCH for GPUs
+ * that were not given to it one by one. */
 export function renderMember(pod: PodSpec, spec: ContainerSpec, context: MemberContext): RenderedContainer {
   requireEnforceable(spec)
   const isSandboxed = context.sandbox === 'runsc'
@@ -100,11 +101,23 @@ export function renderMember(pod: PodSpec, spec: ContainerSpec, context: MemberC
       PidsLimit: MEMBER_PIDS + (isSandboxed ? RUNSC_PIDS : 0),
       NetworkMode: `container:${context.infraId}`,
       Mounts: memberMounts(pod, spec, context),
-      DeviceRequests: spec.gpus > 0 ? [{ Driver: 'nvidia', Count: spec.gpus, Capabilities: [['gpu']] }] : [],
+      DeviceRequests: gpuRequests(spec),
     },
   }
   const labels = { ...podLabels(context.owner, pod.podId, 'member'), [NAME_LABEL]: spec.name }
   return { ...labelled(memberName(pod.podId, spec.name), body, labels), member: spec.name }
+}
+
+/** By id: of a bare count the driver gives every container the same first ones. */
+function gpuRequests({ name, gpus, gpuDevices = [] }: ContainerSpec): object[] {
+  if (gpus === 0 && gpuDevices.length === 0) return []
+  if (new Set(gpuDevices).size === gpus && gpuDevices.length === gpus) {
+    return [{ Driver: 'nvidia', DeviceIDs: gpuDevices, Capabilities: [['gpu']] }]
+  }
+  throw new TrustedPodsError(
+    'PROVISION_RUNTIME_MISMATCH',
+    `container ${name} asks for ${gpus} GPUs and was given ${gpuDevices.length} devices of its own, as many are wanted`,
+  )
 }
 
 /** The same for all: no capability, no way to gain one, no device, nothing shared with the host, no restart by the engine. */

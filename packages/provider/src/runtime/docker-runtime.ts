@@ -118,6 +118,8 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
   /** Starts beyond the first, by container id; since this process came up. */
   readonly #restarts = new Map<string, number>()
   readonly #userIds = new Map<string, number>()
+  /** Longest free first; no more than the pod network has. */
+  readonly #freedSubnets = new Set<string>()
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts
@@ -126,7 +128,8 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
   async describe({ signal }: { signal?: AbortSignal } = {}): Promise<RuntimeDescription> {
     const { engine, sandbox } = this.#parts
     const { cpuMillis, memoryBytes } = await readEngineFacts(engine, { signal })
-    return { engine: engine.name, version: engine.version, sandbox, cpuMillis, memoryBytes }
+    const firewall = this.#parts.firewall ? 'nftables' : 'none'
+    return { engine: engine.name, version: engine.version, sandbox, firewall, cpuMillis, memoryBytes }
   }
 
   importImage(image: OpenedImage, { signal }: { signal?: AbortSignal } = {}): Promise<ImageRef> {
@@ -227,6 +230,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
         imageRepository: imageRepository(parts.owner),
         restarts: this.#restarts,
         userIds: this.#userIds,
+        freedSubnets: this.#freedSubnets,
         prepare: () => this.#prepare(signal),
         signal,
       }
@@ -245,13 +249,17 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
 
   async #prepare(signal: AbortSignal | undefined): Promise<void> {
     const { engine, owner, podNetwork } = this.#parts
-    await setFirewall(owner, formatSubnet(podNetwork))
+    const firewall = await setFirewall(owner, formatSubnet(podNetwork))
+    if (this.#parts.firewall && !firewall) {
+      throw new TrustedPodsError('PROVISION_RUNTIME', 'nft was here when the provider started and is not any more')
+    }
     await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
   }
 
   async #remove(podId: string, options: { volumes: boolean; signal?: AbortSignal | undefined }): Promise<void> {
     const { engine, owner } = this.#parts
-    await removePod(engine, podId, { owner, cgroupParent: this.#cgroupParent(podId), ...options })
+    const cgroupParent = this.#cgroupParent(podId)
+    await removePod(engine, podId, { owner, cgroupParent, freedSubnets: this.#freedSubnets, ...options })
   }
 
   #cgroupParent(podId: string): string | undefined {

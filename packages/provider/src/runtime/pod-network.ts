@@ -12,6 +12,8 @@ const POD_PREFIX = 28
 export interface NetworkOptions {
   readonly owner: string
   readonly podNetwork: Subnet
+  /** In CIDR notation, longest free first: subnets of pods that this process removed. */
+  readonly freedSubnets: ReadonlySet<string>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -29,12 +31,15 @@ export async function ensureNetwork(engine: Engine, podId: string, options: Netw
   }
 }
 
-/** Starts at a place that the pod id gives, so that providers of one machine that choose at once choose differently. */
-async function chooseSubnet(engine: Engine, podId: string, { podNetwork, signal }: NetworkOptions): Promise<Subnet> {
+/** Starts at a place that the pod id gives, so that providers of one machine that choose at once choose differently. A pod's
+ * address stays unused as long as others are: a route or a check that is late does not find the next tenant there. */
+async function chooseSubnet(engine: Engine, podId: string, options: NetworkOptions): Promise<Subnet> {
+  const { podNetwork, signal } = options
   const networks = await listNetworks(engine, {}, { signal })
   const ofEngine = networks.flatMap(({ subnets }) => subnets.map(parseSubnet)).filter((subnet) => subnet !== undefined)
   // Without the file (another system) the engine's own list has to do.
   const routes = parseRoutes(await readFile('/proc/net/route', 'utf8').catch(() => ''))
   const start = Number.parseInt(podId.slice(0, 8), 16)
-  return freeSubnet(podNetwork, { prefix: POD_PREFIX, start, taken: [...ofEngine, ...routes] })
+  const freed = [...options.freedSubnets].map(parseSubnet).filter((subnet) => subnet !== undefined)
+  return freeSubnet(podNetwork, { prefix: POD_PREFIX, start, taken: [...ofEngine, ...routes], freed })
 }

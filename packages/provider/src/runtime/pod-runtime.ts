@@ -37,6 +37,8 @@ export interface ContainerSpec {
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
   readonly gpus: number
+  /** Device ids of the GPUs that this pod and no other was given, `gpus` of them; a container without them gets none. */
+  readonly gpuDevices?: readonly string[]
 }
 
 /** A pod as it should be. */
@@ -97,6 +99,8 @@ export interface RuntimeDescription {
   readonly engine: string
   readonly version: string
   readonly sandbox: 'runc' | 'runsc'
+  /** none: pods reach this host, its local networks and each other. */
+  readonly firewall: 'nftables' | 'none'
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
 }

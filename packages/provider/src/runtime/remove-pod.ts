@@ -15,6 +15,8 @@ export interface RemoveOptions {
   /** Also volumes that outlive a pod's update; those in memory and of kind empty-dir go in any case. */
   readonly volumes: boolean
   readonly cgroupParent?: string | undefined
+  /** Takes the pod's subnet at its end. */
+  readonly freedSubnets: Set<string>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -26,9 +28,18 @@ export async function removePod(engine: Engine, podId: string, options: RemoveOp
   await Promise.all([...members, ...others].map(({ id }) => removeContainer(engine, id, { signal })))
   if (infra) await removeContainer(engine, infra.id, { signal })
   const filter = { [OWNER_LABEL]: owner, [POD_LABEL]: podId }
-  for (const { id } of await listNetworks(engine, filter, { signal })) await removeNetwork(engine, id, { signal })
+  for (const { id, subnets } of await listNetworks(engine, filter, { signal })) {
+    for (const subnet of subnets) noteFreed(options.freedSubnets, subnet)
+    await removeNetwork(engine, id, { signal })
+  }
   for (const { name, labels } of await listVolumes(engine, filter, { signal })) {
     if (options.volumes || labels[KIND_LABEL] !== 'volume') await removeVolume(engine, name, { signal })
   }
   if (options.cgroupParent !== undefined) await removeCgroup(options.cgroupParent)
+}
+
+/** A set keeps the order in which its members came. */
+function noteFreed(freedSubnets: Set<string>, subnet: string): void {
+  freedSubnets.delete(subnet)
+  freedSubnets.add(subnet)
 }

@@ -36,17 +36,26 @@ export function parseRoutes(table: string): Subnet[] {
   })
 }
 
+export interface SubnetChoice {
+  /** Of the subnet. */
+  readonly prefix: number
+  readonly start: number
+  readonly taken: readonly Subnet[]
+  /** Free again and perhaps still taken for somebody else's, longest free first: chosen only when nothing else is free. */
+  readonly freed: readonly Subnet[]
+}
+
 /** The first subnet of `prefix` in `network` that overlaps none of `taken`, from the `start`-th on and round.
  * @throws TrustedPodsError PROVISION_RUNTIME when all are taken. */
-export function freeSubnet(
-  network: Subnet,
-  { prefix, start, taken }: { prefix: number; start: number; taken: readonly Subnet[] },
-): Subnet {
+export function freeSubnet(network: Subnet, { prefix, start, taken, freed }: SubnetChoice): Subnet {
   const count = sizeOf(network.prefix) / sizeOf(prefix)
+  const isFree = (subnet: Subnet, others: readonly Subnet[]) => !others.some((other) => overlaps(subnet, other))
   for (let i = 0; i < count; i++) {
     const subnet = { base: network.base + ((start + i) % count) * sizeOf(prefix), prefix }
-    if (!taken.some((other) => overlaps(subnet, other))) return subnet
+    if (isFree(subnet, taken) && isFree(subnet, freed)) return subnet
   }
+  const again = freed.find((subnet) => subnet.prefix === prefix && overlaps(subnet, network) && isFree(subnet, taken))
+  if (again) return again
   throw new TrustedPodsError('PROVISION_RUNTIME', `no /${prefix} is free in ${formatSubnet(network)} for another pod`)
 }
 

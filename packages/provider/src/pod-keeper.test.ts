@@ -1,0 +1,165 @@
+/** Orders of events that must not matter: an end that comes while something else is under way stays an end. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { create, toBinary } from '@bufbuild/protobuf'
+import type { Connection } from '@libp2p/interface'
+import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { memoryLog } from '../../../test/support/memory-log.ts'
+import { memoryRuntime } from '../../../test/support/memory-runtime.ts'
+import { Changes } from './changes.ts'
+import { Journal } from './journal.ts'
+import { PodKeeper } from './pod-keeper.ts'
+import type { ImageRef } from './runtime/pod-runtime.ts'
+
+const CONNECTED = { status: 'open' } as Connection
+const STOP = { code: 'stopped-by-publisher', message: '' }
+const A = 'aa'.repeat(32)
+const B = 'bb'.repeat(32)
+
+function keeperWorld() {
+  const journal = new Journal(':memory:')
+  const runtime = memoryRuntime()
+  const metered = new Set<string>()
+  const settled: string[] = []
+  const opening: { during?: () => Promise<void> } = {}
+  const changes = new Changes()
+  const keeper = new PodKeeper({
+    journal,
+    runtime,
+    changes,
+    log: memoryLog(),
+    publisherGraceMs: 1_000,
+    front: { setRoute() {}, removeRoute() {} },
+    meter: {
+      start: (podId) => void metered.add(podId),
+      pause: (podId) => void metered.delete(podId),
+      stop: (podId) => void metered.delete(podId),
+    },
+    charger: {
+      requireOpen: async () => {},
+      finalReceipt: async () => {},
+      settle: async (podId) => void settled.push(podId),
+    },
+    intake: {
+      fetch: async () => {},
+      forget: async () => {},
+      open: async (podId) => {
+        const image = `image-of-${podId}` as ImageRef
+        runtime.images.add(image)
+        await opening.during?.()
+        return [image]
+      },
+    },
+  })
+  const pod = toBinary(PodSchema, create(PodSchema, { containers: [{ name: 'web' }] }))
+  const insert = (podId: string) =>
+    journal.insert({
+      podId,
+      termsPodId: podId,
+      publisher: 'p',
+      idempotencyKey: podId,
+      requestDigest: '',
+      pod,
+      quote: new Uint8Array(),
+      channel: new Uint8Array(),
+      deposited: 1n,
+      acceptedAtMs: 0,
+    })
+  const until = async (podId: string, phase: string) => {
+    while (journal.pod(podId)?.phase !== phase)
+      await changes.next(podId, { timeoutMs: 5_000, signal: AbortSignal.timeout(5_000) })
+  }
+  const run = async (podId: string) => {
+    insert(podId)
+    keeper.start(podId, CONNECTED)
+    await until(podId, 'running')
+  }
+  return { journal, runtime, metered, settled, opening, keeper, insert, until, run }
+}
+
+test('a pod comes up, is metered, and its end removes and settles it once', async () => {
+  const { journal, runtime, metered, settled, keeper, run } = keeperWorld()
+  await run(A)
+  assert.deepEqual([[...runtime.pods], [...metered]], [[[A, 'running']], [A]])
+  await Promise.all([keeper.end(A, STOP), keeper.end(A, STOP)])
+  await keeper.end(A, STOP)
+  assert.deepEqual([journal.pod(A)?.phase, runtime.pods.size, metered.size, settled], ['stopped', 0, 0, [A]])
+})
+
+test('an end that comes while an exited container is looked at, or started again, is not undone', async () => {
+  for (const method of ['observe', 'apply'] as const) {
+    const { journal, runtime, metered, keeper, run } = keeperWorld()
+    await run(A)
+    runtime.pods.set(A, 'exited')
+    const gate = runtime.hold(method)
+    const looking = keeper.reconcile(A)
+    await gate.reached
+    const ending = keeper.end(A, STOP)
+    gate.release()
+    await Promise.all([looking, ending])
+    assert.deepEqual([journal.pod(A)?.phase, runtime.pods.size, metered.size], ['stopped', 0, 0], method)
+  }
+})
+
+test('an end while the pod is starting stays: a removal that fails is tried again, and the pod never counts as running', async () => {
+  const { journal, runtime, metered, keeper, insert } = keeperWorld()
+  insert(A)
+  const gate = runtime.hold('apply')
+  keeper.start(A, CONNECTED)
+  await gate.reached
+  runtime.fail('remove')
+  const ending = keeper.end(A, STOP)
+  gate.release()
+  await assert.rejects(ending, /remove failed/)
+  assert.deepEqual([journal.pod(A)?.phase, metered.size], ['stopping', 0])
+  await keeper.end(A, STOP)
+  assert.deepEqual([journal.pod(A)?.phase, runtime.pods.size], ['stopped', 0])
+})
+
+test('the images of a pod that is being opened survive the end of another', async () => {
+  const { journal, runtime, opening, keeper, insert, run, until } = keeperWorld()
+  await run(A)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  opening.during = () => promise
+  insert(B)
+  keeper.start(B, CONNECTED)
+  await until(B, 'opening')
+  await keeper.end(A, STOP)
+  resolve()
+  await until(B, 'running')
+  assert.deepEqual([journal.pod(B)?.phase, runtime.images.has(`image-of-${B}` as ImageRef)], ['running', true])
+  await keeper.sweep()
+  assert.deepEqual([...runtime.images], [`image-of-${B}`])
+})
+
+test('a sweep removes what is left of an ended pod, and lets live ones be', async () => {
+  const { runtime, keeper, run } = keeperWorld()
+  await run(A)
+  await run(B)
+  await keeper.end(A, STOP)
+  runtime.pods.set(A, 'running')
+  await keeper.sweep()
+  assert.deepEqual([...runtime.pods.keys()], [B])
+})
+
+test('a pod that cannot be seen is neither metered nor ended, and goes on when it is seen again', async () => {
+  const { journal, runtime, metered, keeper, run } = keeperWorld()
+  await run(A)
+  runtime.fail('observe')
+  await assert.rejects(keeper.reconcile(A), /observe failed/)
+  assert.deepEqual([journal.pod(A)?.phase, metered.size, runtime.pods.size], ['running', 0, 1])
+  await keeper.reconcile(A)
+  assert.deepEqual([...metered], [A])
+})
+
+test('a fault inside the provider ends the pod as failed, and its words stay in the log', async () => {
+  const { journal, keeper, insert, runtime, until } = keeperWorld()
+  insert(A)
+  runtime.fail('apply')
+  keeper.start(A, CONNECTED)
+  await until(A, 'failed')
+  assert.deepEqual(journal.pod(A)?.reason, {
+    code: 'PROVISION_RUNTIME',
+    message: 'a fault inside the provider; its log says more',
+  })
+})
