@@ -9,15 +9,17 @@ import { ownerOf } from '@trusted-pods/provider/owner.ts'
 import { openDockerRuntime } from '@trusted-pods/provider/runtime/docker-runtime.ts'
 import { endLeftChildren } from './children.ts'
 import { HELLO_IMAGES } from './hello-image.ts'
+import { endHoldersOf } from './holders.ts'
 import { type Places, quietLog } from './places.ts'
 import type { Stage } from './stage.ts'
 
 /** What could not be removed, in words; empty: nothing is left. */
 export async function cleanUp(places: Places, stage: Stage): Promise<string[]> {
+  if ((await endHoldersOf(places.providerJournal)) > 0) stage.say('ended tpodserver')
   for (const name of await endLeftChildren(places.folder)) stage.say(`ended ${name.slice(2)}`)
   const left = (await exists(places.engine)) ? await cleanEngine(places) : []
-  await rm(places.folder, { recursive: true, force: true })
-  if (await exists(places.folder)) left.push(`folder ${places.folder}`)
+  // What is left is found again by what the folder holds.
+  if (left.length === 0) await rm(places.folder, { recursive: true, force: true })
   return left
 }
 

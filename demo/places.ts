@@ -9,6 +9,7 @@ export interface Places {
   readonly engine: string
   readonly providerState: string
   readonly providerIdentity: string
+  readonly providerJournal: string
   readonly providerConfig: string
   readonly publisherConfig: string
   readonly logs: string
@@ -23,6 +24,7 @@ export function demoPlaces(root: string, folder: string = join(root, '.demo')): 
     engine: join(folder, 'engine'),
     providerState,
     providerIdentity: join(providerState, 'keys', 'identity.key'),
+    providerJournal: join(providerState, 'journal.sqlite'),
     providerConfig: join(folder, 'provider', 'tpodserver.yaml'),
     publisherConfig: join(folder, 'publisher', 'trustedpods', 'config.yaml'),
     logs: join(folder, 'logs'),

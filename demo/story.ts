@@ -25,6 +25,10 @@ export interface StoryOptions {
   readonly signal: AbortSignal
 }
 
+interface RunningProvider extends Ready {
+  readonly pid: number
+}
+
 const MANIFEST = 'examples/hello/trustedpods.yml'
 const HOST = 'hello.localhost'
 const TOKEN = { decimals: 6, symbol: 'tUSDC' }
@@ -59,7 +63,8 @@ export async function runStory(options: StoryOptions): Promise<void> {
   await tellBalances(demo, before, stage)
 }
 
-async function raiseChain({ places, stage }: StoryOptions): Promise<DemoChain> {
+async function raiseChain({ places, stage, signal }: StoryOptions): Promise<DemoChain> {
+  signal.throwIfAborted()
   stage.step('Start a chain (anvil) with the escrow, the registry and a test token')
   const demo = await stage.waiting('anvil and the contracts', startDemoChain(places))
   stage.say(
@@ -69,6 +74,7 @@ async function raiseChain({ places, stage }: StoryOptions): Promise<DemoChain> {
 }
 
 async function raiseEngine({ places, stage, signal }: StoryOptions): Promise<string> {
+  signal.throwIfAborted()
   stage.step('Find a container engine')
   await mkdir(places.engine, { recursive: true })
   const engine = await stage.waiting('the engine', openEngine({ stateDir: places.engine, log: quietLog, signal }))
@@ -82,20 +88,26 @@ async function raiseEngine({ places, stage, signal }: StoryOptions): Promise<str
   return engine.socket
 }
 
-async function raiseProvider({ places, stage }: StoryOptions, demo: DemoChain, engineSocket: string): Promise<Ready> {
+async function raiseProvider(
+  { places, stage, signal }: StoryOptions,
+  demo: DemoChain,
+  engineSocket: string,
+): Promise<RunningProvider> {
+  signal.throwIfAborted()
   stage.step('Start a provider (tpodserver) with a simulated TEE')
   await writeProviderConfig(places, demo, { engineSocket })
   stage.say('$ tpodserver run')
-  const { ready } = await stage.waiting(
+  const { child, ready } = await stage.waiting(
     'its keys, its development root and its registry record',
     startProviderProcess(places),
   )
   stage.say(`peer ${ready.peerId}, HTTP front at ${ready.http}, announced in the registry`)
-  return ready
+  return { ...ready, pid: child.pid }
 }
 
 /** The publisher's program as a process of its own, in this terminal. */
 async function trustedpods(args: string[], { places, signal }: StoryOptions): Promise<void> {
+  signal.throwIfAborted()
   process.stdout.write(`   $ trustedpods ${args.join(' ')}\n`)
   const child = spawn(process.execPath, [...process.execArgv, join(places.root, 'packages/cli/src/main.ts'), ...args], {
     cwd: places.root,
@@ -189,7 +201,7 @@ function show(amount: bigint): string {
   return formatAmount(amount, TOKEN).padStart(18)
 }
 
-function sayWhatToTry({ places, stage }: StoryOptions, { http }: Ready): void {
+function sayWhatToTry({ places, stage }: StoryOptions, { http, pid }: RunningProvider): void {
   const { TRUSTEDPODS_CONFIG, XDG_STATE_HOME } = publisherEnvironment(places)
   stage.step('Left running: try')
   stage.say(
@@ -200,6 +212,7 @@ function sayWhatToTry({ places, stage }: StoryOptions, { http }: Ready): void {
       'npx trustedpods logs --follow',
       'npx trustedpods providers',
       'npx trustedpods stop',
+      `kill -9 ${pid}; npx tpodserver run --config ${relative(places.root, places.providerConfig)}   # its pods run on`,
       `the provider’s log: ${join(places.logs, 'tpodserver.log')}`,
       'npm run demo cleans all of it up, and starts anew',
     ].join('\n'),

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { listContainers } from '@trusted-pods/platform/engine/containers.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
+import { parseManifest } from '@trusted-pods/protocol/manifest/parse.ts'
 import { deploy } from '@trusted-pods/publisher/deploy.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
@@ -85,4 +86,34 @@ test('a pod goes through the seven steps, serves its page with env, secret and v
   assert.equal(outcome.kind === 'ended' && outcome.paid, paid)
   assert.deepEqual(await listContainers(world.engine, { 'tp.role': 'member' }), [])
   assert.equal((await getByHost(world.ready.http, 'hello.localhost')).status, 421)
+})
+
+test('the shortest manifest runs: an image and nothing else', async () => {
+  await using publisher = await startPublisher(world)
+  const manifest = parseManifest(
+    'type: trustedpods\nversion: "1.0"\ncontainers:\n  - image: trusted-pods/hello-sidecar:1\n',
+  )
+  const { lease } = await runDeploy(deploy(manifest, await world.offer(), publisher.options()))
+  const lines: string[] = []
+  for await (const line of readLogs(publisher.node, lease)) lines.push(new TextDecoder().decode(line.text))
+  assert.ok(lines.length > 0)
+  await stopLease(publisher.chain, lease, { node: publisher.node, leases: publisher.options().leases })
+})
+
+test('a program that ends at once fails the deployment with PROVISION_CONTAINER_EXITED, and the whole deposit comes back', async () => {
+  await using publisher = await startPublisher(world)
+  const { token, publisher: payer } = world.demo
+  const start = await tokenBalance(publisher.chain, { token, account: payer.address })
+  const manifest = parseManifest(
+    'type: trustedpods\nversion: "1.0"\ncontainers:\n  - image: trusted-pods/hello-sidecar:1\n    command: sh -c "echo oops; exit 3"\n',
+  )
+  await assert.rejects(runDeploy(deploy(manifest, await world.offer(), publisher.options())), {
+    code: 'PROVISION_CONTAINER_EXITED',
+    message: /exited with code 3/,
+  })
+  const [lease] = publisher.leases.values()
+  assert.ok(lease)
+  const outcome = await stopLease(publisher.chain, lease, { node: publisher.node, leases: publisher.options().leases })
+  assert.equal(outcome.kind, 'ended')
+  assert.equal(await tokenBalance(publisher.chain, { token, account: payer.address }), start)
 })

@@ -1,6 +1,7 @@
 /** A publisher that lacks, falsifies, stalls or may not be asked; a tree that is not as it must be; a puller that asks for too much. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import * as dagPb from '@ipld/dag-pb'
 import { BlockMessageSchema, BlocksRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/blocks_pb.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
@@ -8,6 +9,7 @@ import { type TreeNode, writeDirectory, writeFile } from '@trusted-pods/protocol
 import { framed } from '@trusted-pods/protocol/wire/framing.ts'
 import { BLOCKS } from '@trusted-pods/protocol/wire/protocols.ts'
 import { MemoryBlockstore } from 'blockstore-core'
+import type { Blockstore } from 'interface-blockstore'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import { identity } from 'multiformats/hashes/identity'
@@ -20,6 +22,7 @@ import {
   publishBlocks,
   serveInstead,
   serveSlowly,
+  totalBytes,
 } from '../support/block-transfer.ts'
 import { startNodePair } from '../support/nodes.ts'
 
@@ -92,6 +95,27 @@ test('a publisher that falls silent fails the transfer; one that is slow does no
     maxBytes: MAX_BYTES,
     silenceMs: 500,
   })
+})
+
+test('a publisher that sends just enough not to be silent fails the transfer; held blocks and a fair pace do not', async () => {
+  await using pair = await startNodePair()
+  const blockstore = new MemoryBlockstore()
+  const files: Record<string, TreeNode> = {}
+  for (let i = 0; i < 20; i++) files[`${i}`] = await writeFile(blockstore, Buffer.alloc(1000, i))
+  const { cid } = await writeDirectory(blockstore, files)
+  await serveSlowly(pair, blockstore, 50)
+  const store = new MemoryBlockstore()
+  const options = { cid: cid.bytes, blockstore: store, maxBytes: MAX_BYTES, silenceMs: 2_000, paceMs: 400 }
+  await assert.rejects(
+    fetchTree(await backwards(pair), { ...options, minBytesPerSecond: 100_000 }),
+    fails('PROVISION_IMAGE_FETCH', /^\d+ bytes from the publisher in 400 ms, at least 40000 are wanted$/),
+  )
+  await fetchTree(await backwards(pair), { ...options, minBytesPerSecond: 1_000 })
+  assert.equal(totalBytes(await blocksOf(store)), totalBytes(await blocksOf(blockstore)))
+  // All is held, and reading it takes over a second in which nothing comes over the wire.
+  const has = async (block: CID) => delay(60).then(() => store.has(block))
+  const slowStore: Blockstore = Object.assign(Object.create(store), { has })
+  await fetchTree(await backwards(pair), { ...options, blockstore: slowStore, minBytesPerSecond: 5_000 })
 })
 
 test('a peer that is not allowed to pull gets nothing', async () => {

@@ -1,4 +1,4 @@
-/** When a pod counts as running: no container has exited, and each HTTP port has answered. */
+/** When a pod counts as running: no container has exited in the first second, and each HTTP port accepts connections. */
 import { connect } from 'node:net'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
@@ -9,6 +9,8 @@ import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 /** Time for a server to open its port; slower ones exist, but a publisher waits for an answer. */
 const READY_TIMEOUT_MS = 60_000
 const PROBE_INTERVAL_MS = 150
+/** A program that cannot start is usually gone by then. */
+const SETTLE_MS = 1_000
 
 /** @throws TrustedPodsError PROVISION_CONTAINER_EXITED, or PROVISION_RUNTIME when a port stays closed. */
 export async function requireStarted(
@@ -16,13 +18,14 @@ export async function requireStarted(
   pod: Pod,
   { runtime, signal }: { runtime: PodRuntime; signal: AbortSignal },
 ): Promise<void> {
-  const until = performance.now() + READY_TIMEOUT_MS
+  const began = performance.now()
+  const until = began + READY_TIMEOUT_MS
   let current: PodObservation | undefined = observed
   for (;;) {
     requireNoneExited(current)
     const closed = await closedPorts(current, pod)
-    if (closed.length === 0) return
-    if (performance.now() > until)
+    if (closed.length === 0 && performance.now() - began >= SETTLE_MS) return
+    if (closed.length > 0 && performance.now() > until)
       throw new TrustedPodsError(
         'PROVISION_RUNTIME',
         `${closed.join(', ')} did not open within ${READY_TIMEOUT_MS / 1000} s`,

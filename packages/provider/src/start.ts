@@ -35,6 +35,7 @@ import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { serveAll } from './services.ts'
 import { SessionTable } from './session.ts'
+import { lockState } from './state-lock.ts'
 
 export interface Provider extends AsyncDisposable {
   readonly node: Libp2p
@@ -50,6 +51,7 @@ export async function startProvider(
   const { stateDir, terms } = config
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   await using stack = new AsyncDisposableStack()
+  stack.use(lockState(stateDir))
   const keys = await loadProviderKeys(stateDir)
   const attester = await openAttester(config.attester, { stateDir, log })
   const chain = await awaitChain(config.chain, {

@@ -5,7 +5,7 @@ import { CID } from 'multiformats/cid'
 import { equalBytes } from '../bytes.ts'
 import { TrustedPodsError } from '../errors.ts'
 import { BlockMessageSchema, BlocksRequestSchema } from '../gen/trustedpods/v0/blocks_pb.ts'
-import { deadline } from '../wire/deadline.ts'
+import { Deadline } from '../wire/deadline.ts'
 import { type Framed, framed } from '../wire/framing.ts'
 import { BLOCKS, EXCHANGES_PER_PROTOCOL } from '../wire/protocols.ts'
 import type { Host } from '../wire/serve.ts'
@@ -18,6 +18,10 @@ const MAX_SENT_BYTES = 1024 * 1024
 const STREAMS = 4
 /** Longest time without a byte; a transfer that moves has no deadline. */
 const SILENCE_MS = 30_000
+/** Who sends a little now and then would hold a provider's capacity for ever: 16 KiB/s is below any link that can carry an image. */
+const MIN_BYTES_PER_SECOND = 16 * 1024
+/** The least is wanted of each such time, so that a fast start earns no slow end. */
+const PACE_MS = 60_000
 
 export interface ServeBlocksOptions {
   readonly blockstore: Blockstore
@@ -36,6 +40,10 @@ export interface FetchTreeOptions {
   readonly onProgress?: (fetchedBytes: number) => void
   /** Longest time without a byte; default 30 s. */
   readonly silenceMs?: number
+  /** Least bytes per second, averaged over each `paceMs`, blocks already held included; default 16 KiB. */
+  readonly minBytesPerSecond?: number
+  /** Default 60 s. */
+  readonly paceMs?: number
 }
 
 /** Serves blocks until `host.unhandle(BLOCKS.id)`. A peer that is not allowed, or asks for what is not legal, is reset. */
@@ -62,18 +70,18 @@ export async function serveBlocks(host: Host, { blockstore, allow }: ServeBlocks
 
 async function answerAll(stream: Stream, blockstore: Blockstore): Promise<void> {
   const frames = framed(stream, { readBytes: BLOCKS.requestBytes, writeBytes: BLOCKS.responseBytes })
-  const signal = () => deadline(BLOCKS.timeoutMs, frames.closed)
+  using limit = new Deadline(BLOCKS.timeoutMs, { signals: [frames.closed] })
   for (;;) {
-    const request = await frames.readOrEnd(BlocksRequestSchema, { signal: signal() })
+    const request = await limit.during((signal) => frames.readOrEnd(BlocksRequestSchema, { signal }))
     if (!request) break
     for (const cid of parseCids(request.cids)) {
       const data = await findBlock(blockstore, cid)
       const found = data !== undefined && data.length <= MAX_SENT_BYTES
       const message = found ? { cid: cid.bytes, found, data } : { cid: cid.bytes, found }
-      await frames.write(BlockMessageSchema, message, { signal: signal() })
+      await limit.during((signal) => frames.write(BlockMessageSchema, message, { signal }))
     }
   }
-  await frames.close({ signal: signal() })
+  await limit.during((signal) => frames.close({ signal }))
 }
 
 function parseCids(cids: readonly Uint8Array[]): CID[] {
@@ -84,20 +92,20 @@ function parseCids(cids: readonly Uint8Array[]): CID[] {
 
 /**
  * Pulls a whole tree into the store, each block hashed before it is put; what is held already is not asked for.
- * @throws TrustedPodsError PROVISION_IMAGE_FETCH when the peer lacks or falsifies a block, falls silent, or the tree is over
- * the cap; PROVISION_IMAGE_REFUSED for blocks of another codec or hash.
+ * @throws TrustedPodsError PROVISION_IMAGE_FETCH when the peer lacks or falsifies a block, falls silent or is too slow, or the tree
+ * is over the cap; PROVISION_IMAGE_REFUSED for blocks of another codec or hash.
  */
 export async function fetchTree(
   connection: Pick<Connection, 'newStream'>,
   options: FetchTreeOptions,
 ): Promise<{ bytes: number }> {
-  using silence = new Silence(options.silenceMs ?? SILENCE_MS)
+  using arrivals = new Arrivals(options)
   const stopped = new AbortController()
-  const signal = AbortSignal.any([silence.signal, stopped.signal, ...(options.signal ? [options.signal] : [])])
+  const signal = AbortSignal.any([arrivals.signal, stopped.signal, ...(options.signal ? [options.signal] : [])])
   try {
-    const walk = new TreeWalk(parseTreeCid(options.cid), { ...options, signal, onBlock: () => silence.broken() })
+    const walk = new TreeWalk(parseTreeCid(options.cid), { ...options, signal, onHeld: (bytes) => arrivals.add(bytes) })
     const intake = new Intake(walk, options)
-    const pulls = Array.from({ length: STREAMS }, () => pull(connection, { walk, intake, silence, signal }))
+    const pulls = Array.from({ length: STREAMS }, () => pull(connection, { walk, intake, arrivals, signal }))
     for (const each of pulls) each.catch((error) => stopped.abort(error))
     // All of them, so that nothing is stored after a failure was told.
     await Promise.allSettled(pulls)
@@ -105,24 +113,27 @@ export async function fetchTree(
     return { bytes: walk.bytes }
   } catch (error) {
     options.signal?.throwIfAborted()
-    throw toFetchError(silence.signal.aborted ? silence.signal.reason : error)
+    throw toFetchError(arrivals.signal.aborted ? arrivals.signal.reason : error)
   }
 }
 
 interface Pull {
   readonly walk: TreeWalk
   readonly intake: Intake
-  readonly silence: Silence
+  readonly arrivals: Arrivals
   readonly signal: AbortSignal
 }
 
 /** One stream's share: asks, waits for all of the answer, asks again. */
-async function pull(connection: Pick<Connection, 'newStream'>, { walk, intake, silence, signal }: Pull): Promise<void> {
+async function pull(
+  connection: Pick<Connection, 'newStream'>,
+  { walk, intake, arrivals, signal }: Pull,
+): Promise<void> {
   let frames: Framed | undefined
   try {
     for (let batch = await walk.next(); batch; batch = await walk.next()) {
       // The peer ends a stream that idles while the others pull.
-      if (!frames || frames.closed.aborted) frames = await openStream(connection, silence, signal)
+      if (!frames || frames.closed.aborted) frames = await openStream(connection, arrivals, signal)
       await frames.write(BlocksRequestSchema, { cids: batch.map((cid) => cid.bytes) }, { signal })
       for (const cid of batch) await intake.take(cid, await frames.read(BlockMessageSchema, { signal }))
     }
@@ -134,12 +145,12 @@ async function pull(connection: Pick<Connection, 'newStream'>, { walk, intake, s
 
 async function openStream(
   connection: Pick<Connection, 'newStream'>,
-  silence: Silence,
+  arrivals: Arrivals,
   signal: AbortSignal,
 ): Promise<Framed> {
   const stream = await connection.newStream(BLOCKS.id, { signal, maxOutboundStreams: BLOCKS.streamsPerConnection })
   const frames = framed(stream, { readBytes: BLOCKS.responseBytes, writeBytes: BLOCKS.requestBytes })
-  stream.addEventListener('message', () => silence.broken())
+  stream.addEventListener('message', ({ data }) => arrivals.add(data.byteLength))
   return frames
 }
 
@@ -172,31 +183,43 @@ class Intake {
   }
 }
 
-/** Aborts when nothing was heard for a while. */
-class Silence implements Disposable {
-  readonly #controller = new AbortController()
-  readonly #limitMs: number
-  #timer: ReturnType<typeof setTimeout> | undefined
+/** What has arrived; aborts when it is nothing for a while, or too little for a longer while. */
+class Arrivals implements Disposable {
+  readonly signal: AbortSignal
+  readonly #slow = new AbortController()
+  readonly #silence: Deadline
+  readonly #pace: ReturnType<typeof setInterval>
+  #bytes = 0
 
-  constructor(limitMs: number) {
-    this.#limitMs = limitMs
-    this.broken()
+  constructor({
+    silenceMs = SILENCE_MS,
+    minBytesPerSecond = MIN_BYTES_PER_SECOND,
+    paceMs = PACE_MS,
+  }: FetchTreeOptions) {
+    const reason = () => fetchFailed(`no byte from the publisher for ${silenceMs} ms`)
+    this.#silence = new Deadline(silenceMs, { signals: [this.#slow.signal], reason })
+    this.#silence.restart()
+    this.signal = this.#silence.signal
+    const wanted = Math.ceil((minBytesPerSecond * paceMs) / 1000)
+    this.#pace = setInterval(() => this.#demand(wanted, paceMs), paceMs)
   }
 
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  broken(): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(
-      () => this.#controller.abort(fetchFailed(`no byte from the publisher for ${this.#limitMs} ms`)),
-      this.#limitMs,
-    )
+  add(bytes: number): void {
+    this.#bytes += bytes
+    this.#silence.restart()
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer)
+    clearInterval(this.#pace)
+    this.#silence[Symbol.dispose]()
+  }
+
+  #demand(wanted: number, paceMs: number): void {
+    if (this.#bytes < wanted)
+      this.#slow.abort(
+        fetchFailed(`${this.#bytes} bytes from the publisher in ${paceMs} ms, at least ${wanted} are wanted`),
+      )
+    this.#bytes = 0
   }
 }
 

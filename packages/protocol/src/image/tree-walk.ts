@@ -23,8 +23,8 @@ export interface TreeWalkOptions {
   readonly blockstore: Blockstore
   readonly maxBytes: number
   readonly signal: AbortSignal
-  /** Called for every block that is there. */
-  readonly onBlock: () => void
+  /** Called with the size of each block that the store holds already. */
+  readonly onHeld: (bytes: number) => void
 }
 
 export class TreeWalk {
@@ -65,7 +65,6 @@ export class TreeWalk {
     const links = isDagPb(cid) ? decodeDagPb(cid, bytes).Links : []
     for (const { Hash, Tsize } of links.toReversed()) this.#want(Hash, isDagPb(Hash) ? NODE_BYTES : (Tsize ?? 0))
     this.#underWay--
-    this.#options.onBlock()
     this.#signalChange()
   }
 
@@ -95,10 +94,12 @@ export class TreeWalk {
   async #missing(batch: readonly CID[]): Promise<CID[]> {
     const missing: CID[] = []
     for (const cid of batch) {
-      const { blockstore, signal } = this.#options
+      const { blockstore, signal, onHeld } = this.#options
       const held = (await blockstore.has(cid)) ? await findBlock(blockstore, cid, signal) : undefined
-      if (held) this.accept(cid, held)
-      else missing.push(cid)
+      if (held) {
+        this.accept(cid, held)
+        onHeld(held.length)
+      } else missing.push(cid)
     }
     return missing
   }

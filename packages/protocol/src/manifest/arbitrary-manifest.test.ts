@@ -84,7 +84,11 @@ function mountsOf(volumes: readonly VolumeManifest[]): fc.Arbitrary<readonly Mou
 function containersOf(volumes: readonly VolumeManifest[]): fc.Arbitrary<readonly ContainerManifest[]> {
   const container = fc.record({
     name: LABEL,
-    image: fc.constantFrom('nginx', 'ghcr.io/acme/web:1', 'redis@sha256:00'),
+    image: fc.constantFrom(
+      'nginx',
+      'ghcr.io/acme/web:1',
+      'redis@sha256:0000000000000000000000000000000000000000000000000000000000000000',
+    ),
     command: fc.array(TEXT, { maxLength: 3 }),
     args: fc.array(TEXT, { maxLength: 3 }),
     workingDir: fc.oneof(fc.constant(''), PATH),

@@ -7,7 +7,13 @@ import { checkManifest } from './parse.ts'
 const CONTAINERS: readonly Row[] = [
   [`${HEAD}containers: [▸{resources: {cpu: 1, memory: 1Gi}}]`, 'the container has no image'],
   [`${HEAD}containers: [{▸image: , resources: {cpu: 1, memory: 1Gi}}]`, 'containers[0].image has no value'],
-  [`${HEAD}containers: [{image: ▸"a ", resources: {cpu: 1, memory: 1Gi}}]`, '"a " is no name of an image'],
+  [`${HEAD}containers: [{image: ▸"a ", resources: {cpu: 1, memory: 1Gi}}]`, '"a " is not the name of an image'],
+  [`${HEAD}containers: [{image: ▸Foo BAR, resources: {cpu: 1, memory: 1Gi}}]`, '"Foo BAR" is not the name of an image'],
+  [`${HEAD}containers: [{image: ▸"nginx:", resources: {cpu: 1, memory: 1Gi}}]`, '"nginx:" is not the name of an image'],
+  [
+    `${HEAD}containers: [{image: ▸"a@sha256:12", resources: {cpu: 1, memory: 1Gi}}]`,
+    '"a@sha256:12" is not the name of an image',
+  ],
   [`${HEAD}containers: [{image: ▸[a], resources: {cpu: 1, memory: 1Gi}}]`, 'image is a list'],
   [pod('name: ▸Web'), '"Web" is no container name'],
   [pod('name: ▸-a'), '"-a" is no container name'],

@@ -7,7 +7,7 @@ import { checkManifest } from './parse.ts'
 
 const STARTERS: readonly InitOptions[] = [
   { image: 'nginx' },
-  { image: 'docker.io/library/nginx:1.29@sha256:0f' },
+  { image: 'docker.io/library/nginx:1.29@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f' },
   { image: 'localhost:5000/a/b:1', ports: ['8080:80/udp', '[::1]:8081:81', '9000'] },
   { image: 'a', host: 'hello.example.org' },
   { image: 'a', host: 'hello.example.org', ports: ['80', '53:53/udp'] },

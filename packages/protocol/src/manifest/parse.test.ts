@@ -144,7 +144,12 @@ containers:
 })
 
 test('names are derived from images around the names that are given', () => {
-  const images = ['ghcr.io/a/Web_App:1@sha256:00', 'x/web-app', '{image: z, name: web-app-2}', 'localhost:5000/…']
+  const images = [
+    'ghcr.io/a/web_app:1@sha256:0000000000000000000000000000000000000000000000000000000000000000',
+    'x/web-app',
+    '{image: z, name: web-app-2}',
+    'oci:./…',
+  ]
   const items = images.map((image) =>
     image.startsWith('{') ? `{${image.slice(1, -1)}, ${RESOURCES}}` : `{image: "${image}", ${RESOURCES}}`,
   )

@@ -1,7 +1,7 @@
 /** One container of the manifest. Spec: spec/MANIFEST.md#containers. Pure. */
 import { describe, type Fields, isMissing, readFields, readText } from './fields.ts'
 import type { ContainerManifest } from './manifest.ts'
-import { DNS_LABEL, hasControl, isDnsLabel, shortestPath, uniqueLabel, whyBadPath } from './names.ts'
+import { DNS_LABEL, IMAGE_NAME, isDnsLabel, isImageName, shortestPath, uniqueLabel, whyBadPath } from './names.ts'
 import { readWords } from './read-command.ts'
 import { readEnv } from './read-env.ts'
 import { readMounts } from './read-mounts.ts'
@@ -64,13 +64,10 @@ export function readDraft(node: YamlNode): ContainerDraft {
   return { node, fields, image: fields.image === undefined ? '' : readImage(fields.image) }
 }
 
-/** Which sources there are is the image step's matter; here it is one line of text. */
 function readImage(node: YamlNode): string {
   const image = readText(node, 'the name of an image')
   if (node.kind !== 'scalar') return ''
-  const bad = image === '' || image.trim() !== image || hasControl(image) || image.length > MAX_IMAGE_TEXT
-  if (bad || !image.isWellFormed())
-    fail(node, `${describe(node)} is no name of an image, such as docker.io/library/nginx:1.29`)
+  if (image.length > MAX_IMAGE_TEXT || !isImageName(image)) fail(node, `${describe(node)} is not ${IMAGE_NAME}`)
   return image
 }
 

@@ -29,3 +29,25 @@ test('taking more than there is throws a RangeError and takes nothing', () => {
   assert.throws(() => queue.at(3), RangeError)
   assert.equal(queue.length, 3)
 })
+
+test('a queue keeps no memory of what was pushed: the pusher may reuse it', () => {
+  const queue = new ByteQueue()
+  const piece = new Uint8Array(1)
+  for (let i = 0; i < 5000; i++) {
+    piece[0] = i % 251
+    queue.push(piece)
+  }
+  assert.deepEqual(
+    queue.take(5000),
+    Uint8Array.from({ length: 5000 }, (_, i) => i % 251),
+  )
+})
+
+test('a queue that is emptied by clear starts again', () => {
+  const queue = new ByteQueue()
+  queue.push(new Uint8Array(2000))
+  queue.clear()
+  assert.equal(queue.length, 0)
+  queue.push(new Uint8Array([7]))
+  assert.deepEqual([queue.at(0), queue.length], [7, 1])
+})

@@ -1,46 +1,57 @@
-/** Bytes in, bytes out, in order, without copying what waits. Pure. */
+/**
+ * Bytes in, bytes out, in order. What waits is copied into one buffer: a view of each arrival would cost hundreds of bytes
+ * for a single one, and would keep whatever memory it is a view of. Pure.
+ */
+
+/** Room of the first buffer; most frames fit. */
+const FIRST_CAPACITY_BYTES = 1024
+
+const EMPTY = new Uint8Array()
 
 export class ByteQueue {
-  #chunks: Uint8Array[] = []
-  #length = 0
+  #buffer: Uint8Array = EMPTY
+  #start = 0
+  #end = 0
 
   get length(): number {
-    return this.#length
+    return this.#end - this.#start
   }
 
   push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.#chunks.push(bytes)
-    this.#length += bytes.length
+    if (this.#end + bytes.length > this.#buffer.length) this.#makeRoom(bytes.length)
+    this.#buffer.set(bytes, this.#end)
+    this.#end += bytes.length
   }
 
   /** The byte at `index`. @throws RangeError past the end. */
   at(index: number): number {
-    let rest = index
-    for (const chunk of this.#chunks) {
-      const byte = chunk[rest]
-      if (byte !== undefined) return byte
-      rest -= chunk.length
-    }
-    throw new RangeError(`byte ${index} of ${this.#length}`)
+    const byte = index < this.length ? this.#buffer[this.#start + index] : undefined
+    if (byte === undefined) throw new RangeError(`byte ${index} of ${this.length}`)
+    return byte
   }
 
   /** Removes and returns the first `count` bytes. @throws RangeError when there are fewer. */
   take(count: number): Uint8Array {
-    if (count > this.#length) throw new RangeError(`${count} bytes of ${this.#length}`)
-    const taken = new Uint8Array(count)
-    let filled = 0
-    let used = 0
-    while (filled < count) {
-      const chunk = this.#chunks[used] as Uint8Array
-      const part = chunk.subarray(0, count - filled)
-      taken.set(part, filled)
-      filled += part.length
-      if (part.length < chunk.length) this.#chunks[used] = chunk.subarray(part.length)
-      else used++
-    }
-    this.#chunks.splice(0, used)
-    this.#length -= count
+    if (count > this.length) throw new RangeError(`${count} bytes of ${this.length}`)
+    const taken = this.#buffer.slice(this.#start, this.#start + count)
+    this.#start += count
+    if (this.length === 0) this.clear()
     return taken
+  }
+
+  clear(): void {
+    this.#buffer = EMPTY
+    this.#start = 0
+    this.#end = 0
+  }
+
+  /** Moves what waits to the front of a buffer that is then at most half full: each byte is moved about once. */
+  #makeRoom(count: number): void {
+    const waiting = this.#buffer.subarray(this.#start, this.#end)
+    const wanted = 2 * (waiting.length + count)
+    if (wanted > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(wanted, FIRST_CAPACITY_BYTES))
+    this.#buffer.set(waiting)
+    this.#start = 0
+    this.#end = waiting.length
   }
 }

@@ -1,7 +1,7 @@
 /** The asking side of a protocol: one request, then one answer or a stream of answers. Spec: spec/PROTOCOL.md#exchanges. */
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import type { Connection } from '@libp2p/interface'
-import { deadline, toWireError } from './deadline.ts'
+import { Deadline, deadline, toWireError } from './deadline.ts'
 import { type Framed, framed, type SignalOptions } from './framing.ts'
 import type { ProtocolLimits } from './protocols.ts'
 
@@ -27,13 +27,13 @@ export async function* requestStream<Q extends DescMessage, A extends DescMessag
   ask: { request: Q; message: MessageInitShape<Q>; response: A },
   options: SignalOptions = {},
 ): AsyncGenerator<MessageShape<A>> {
-  const next = () => deadline(limits.timeoutMs, options.signal)
-  const frames = await open(connection, limits, next())
+  using limit = new Deadline(limits.timeoutMs, { signals: [options.signal] })
+  const frames = await limit.during((signal) => open(connection, limits, signal))
   try {
-    await frames.write(ask.request, ask.message, { signal: next() })
-    await frames.close({ signal: next() })
+    await limit.during((signal) => frames.write(ask.request, ask.message, { signal }))
+    await limit.during((signal) => frames.close({ signal }))
     for (;;) {
-      const answer = await frames.readOrEnd(ask.response, { signal: next() })
+      const answer = await limit.during((signal) => frames.readOrEnd(ask.response, { signal }))
       if (!answer) return
       yield answer
     }

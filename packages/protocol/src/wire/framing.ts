@@ -37,6 +37,8 @@ export interface Framed {
   /** The next message, or undefined where the peer ended the stream between two frames. */
   readOrEnd<S extends DescMessage>(schema: S, options?: SignalOptions): Promise<MessageShape<S> | undefined>
   write<S extends DescMessage>(schema: S, message: MessageInitShape<S>, options?: SignalOptions): Promise<void>
+  /** Reads no more: what was not read, and what the peer still sends, is dropped. */
+  discard(): Promise<void>
   /** Ends our side; what the peer sends can still be read. */
   close(options?: SignalOptions): Promise<void>
   /** Resets the stream in both directions. */
@@ -64,6 +66,10 @@ export function framed(stream: Stream, { readBytes, writeBytes }: FramedOptions)
       const body = toBinary(schema, create(schema, message))
       if (body.length > writeBytes) throw tooLong(body.length, writeBytes)
       await writeAll(stream, concatBytes(varint.encode(body.length), body), options.signal)
+    },
+    async discard() {
+      input.queue.clear()
+      await stream.closeRead()
     },
     async close(options = {}) {
       await stream.close(options)
@@ -184,9 +190,15 @@ class StreamInput {
 
   async #next(signal?: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#wake = resolve
-    signal?.addEventListener('abort', () => resolve(), { once: true })
-    await promise
+    const wake = () => resolve()
+    this.#wake = wake
+    signal?.addEventListener('abort', wake)
+    try {
+      await promise
+    } finally {
+      // The signal may live much longer than this wait, and there is one for each arrival.
+      signal?.removeEventListener('abort', wake)
+    }
     signal?.throwIfAborted()
   }
 }

@@ -10,6 +10,15 @@ export interface ProtocolLimits {
   readonly timeoutMs: number
   /** Streams of this protocol that one connection may hold open. */
   readonly streamsPerConnection: number
+  /** Exchanges that a provider serves at once; absent: `EXCHANGES`. */
+  readonly concurrent?: Concurrency
+}
+
+/** Counted from when the request was read until the answer is sent. */
+export interface Concurrency {
+  /** Over all peers. */
+  readonly total: number
+  readonly perPeer: number
 }
 
 const KIB = 1024
@@ -40,20 +49,24 @@ export const PROVISION = {
   streamsPerConnection: 4,
 } as const satisfies ProtocolLimits
 
+/** Followed for as long as a pod runs, which costs a message every 15 s. */
 export const STATUS = {
   id: '/trusted-pods/status/0.0.1',
   requestBytes: 1 * KIB,
   responseBytes: 64 * KIB,
   timeoutMs: 60_000,
   streamsPerConnection: 8,
+  concurrent: { total: 1024, perPeer: 32 },
 } as const satisfies ProtocolLimits
 
+/** Followed like a status, but each holds a connection to the container engine. */
 export const LOGS = {
   id: '/trusted-pods/logs/0.0.1',
   requestBytes: 1 * KIB,
   responseBytes: 32 * KIB,
   timeoutMs: 60_000,
   streamsPerConnection: 8,
+  concurrent: { total: 512, perPeer: 16 },
 } as const satisfies ProtocolLimits
 
 /** 120 s: containers get their time to end, and a transaction to be mined. */
@@ -80,8 +93,17 @@ export const STATUS_INTERVAL_MS = 15_000
 export const NONCE_LIFETIME_MS = 60_000
 /** A session ends this long after its evidence was made; provisioning later attests again. */
 export const SESSION_LIFETIME_MS = 10 * 60_000
-/** Exchanges of one protocol that a provider serves at once, over all its peers. */
+/** Exchanges of one protocol that are served at once, over all peers. */
 export const EXCHANGES_PER_PROTOCOL = 64
+/** And for one peer id: eight of them fill the places, not one. Peer ids cost nothing, so this bounds mistakes and greed, not malice. */
+export const EXCHANGES_PER_PEER = 8
+export const EXCHANGES = { total: EXCHANGES_PER_PROTOCOL, perPeer: EXCHANGES_PER_PEER } as const satisfies Concurrency
+/** A stream whose request is not there by then is refused, whatever the protocol's own limit: 2 MiB take 10 s at 1.7 Mbit/s. */
+export const REQUEST_TIMEOUT_MS = 10_000
+/** Streams of one protocol whose request is still awaited, over all peers. */
+export const UNREAD_STREAMS = 256
+/** And what their requests may need in memory all together, by the protocol's longest. */
+export const UNREAD_BYTES = 128 * 1024 * KIB
 /** Longest text of a refusal or status that is sent or shown. */
 export const MESSAGE_BYTES = 1024
 

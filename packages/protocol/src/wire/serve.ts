@@ -4,9 +4,10 @@ import type { Connection, Stream, StreamHandler, StreamHandlerOptions } from '@l
 import { TrustedPodsError } from '../errors.ts'
 import type { Refusal } from '../gen/trustedpods/v0/refusal_pb.ts'
 import type { Logger } from '../logger.ts'
-import { deadline, toWireError } from './deadline.ts'
+import { Deadline, toWireError } from './deadline.ts'
+import { type ExchangeSlot, ExchangeSlots } from './exchange-slots.ts'
 import { type Framed, framed } from './framing.ts'
-import { EXCHANGES_PER_PROTOCOL, type ProtocolLimits } from './protocols.ts'
+import { type ProtocolLimits, REQUEST_TIMEOUT_MS } from './protocols.ts'
 import { toRefusal } from './refusal.ts'
 
 /** What serving needs of a libp2p node. */
@@ -31,23 +32,26 @@ export interface Service<Q extends DescMessage, A extends DescMessage> {
   answer(message: MessageShape<Q>, caller: Caller): Promise<MessageInitShape<A>> | AsyncIterable<MessageInitShape<A>>
 }
 
+export interface ServeOptions {
+  readonly log: Logger
+  /** Longest wait for the whole request; default 10 s, and never more than the protocol's own limit. */
+  readonly requestTimeoutMs?: number
+}
+
 /** Serves one protocol until `unhandle`. */
 export async function serve<Q extends DescMessage, A extends DescMessage>(
   host: Host,
   limits: ProtocolLimits,
   service: Service<Q, A>,
-  { log }: { log: Logger },
+  { log, requestTimeoutMs = REQUEST_TIMEOUT_MS }: ServeOptions,
 ): Promise<void> {
-  let running = 0
+  const slots = new ExchangeSlots(limits)
+  const context = { limits, service, log, requestTimeoutMs: Math.min(requestTimeoutMs, limits.timeoutMs) }
   await host.handle(
     limits.id,
     async (stream, connection) => {
-      running++
-      try {
-        await answer(stream, connection, { limits, service, log, busy: running > EXCHANGES_PER_PROTOCOL })
-      } finally {
-        running--
-      }
+      using slot = slots.open(connection.remotePeer.toString())
+      await answer(stream, connection, { ...context, slot })
     },
     { maxInboundStreams: limits.streamsPerConnection, maxOutboundStreams: limits.streamsPerConnection * 2 },
   )
@@ -57,7 +61,8 @@ interface Context<Q extends DescMessage, A extends DescMessage> {
   limits: ProtocolLimits
   service: Service<Q, A>
   log: Logger
-  busy: boolean
+  requestTimeoutMs: number
+  slot: ExchangeSlot
 }
 
 async function answer<Q extends DescMessage, A extends DescMessage>(
@@ -69,7 +74,6 @@ async function answer<Q extends DescMessage, A extends DescMessage>(
   const frames = framed(stream, { readBytes: limits.requestBytes, writeBytes: limits.responseBytes })
   try {
     await talk(frames, connection, context)
-    await frames.close({ signal: deadline(limits.timeoutMs) })
   } catch (error) {
     const failure = toWireError(error, limits.id)
     const code = failure instanceof TrustedPodsError ? failure.code : 'WIRE_INTERNAL'
@@ -87,14 +91,15 @@ async function answer<Q extends DescMessage, A extends DescMessage>(
 async function talk<Q extends DescMessage, A extends DescMessage>(
   frames: Framed,
   connection: Connection,
-  { limits, service, log, busy }: Context<Q, A>,
+  context: Context<Q, A>,
 ): Promise<void> {
+  const { limits, service, log } = context
+  using limit = new Deadline(limits.timeoutMs, { signals: [frames.closed] })
+  // Only the sending is limited: a stream of answers may be silent between two.
   const write = (message: MessageInitShape<A>) =>
-    frames.write(service.response, message, { signal: deadline(limits.timeoutMs, frames.closed) })
+    limit.during((signal) => frames.write(service.response, message, { signal }))
   try {
-    if (busy)
-      throw new TrustedPodsError('WIRE_BUSY', `${EXCHANGES_PER_PROTOCOL} exchanges of ${limits.id} are under way`)
-    const message = await frames.read(service.request, { signal: deadline(limits.timeoutMs, frames.closed) })
+    const message = await readRequest(frames, context)
     const answers = service.answer(message, { connection, signal: frames.closed })
     if (Symbol.asyncIterator in answers) {
       for await (const each of answers) await write(each)
@@ -109,6 +114,22 @@ async function talk<Q extends DescMessage, A extends DescMessage>(
       reason: refusal.message,
     })
     await write(service.refuse(refusal))
+  }
+  await limit.during((signal) => frames.close({ signal }))
+}
+
+/** The one request of a stream; nothing more is read from it, whatever came of it. */
+async function readRequest<Q extends DescMessage, A extends DescMessage>(
+  frames: Framed,
+  { service, requestTimeoutMs, slot }: Context<Q, A>,
+): Promise<MessageShape<Q>> {
+  using limit = new Deadline(requestTimeoutMs, { signals: [frames.closed, slot.signal] })
+  try {
+    const message = await limit.during((signal) => frames.read(service.request, { signal }))
+    slot.begin()
+    return message
+  } finally {
+    await frames.discard()
   }
 }
 
