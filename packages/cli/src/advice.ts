@@ -22,7 +22,9 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   QUOTE_NO_PROVIDER: 'See what there is and why it does not fit: trustedpods providers',
   QUOTE_NO_CAPACITY: 'Ask for less, wait, or choose another provider: trustedpods providers',
   QUOTE_HOST_TAKEN: 'Choose another host name in the manifest.',
-  QUOTE_TOO_EXPENSIVE: 'Get the deposit back with `trustedpods stop` and deploy anew.',
+  QUOTE_EXPIRED: 'Run the command again: it asks for a new quote.',
+  QUOTE_TOO_EXPENSIVE:
+    'Allow more with --max-price or --max-deposit, or choose another provider: trustedpods providers. What was paid already comes back with `trustedpods stop`.',
   CHANNEL_NO_FUNDS: 'Send tokens and gas coin to the wallet, or lower --deposit or --hours.',
   CHANNEL_UNDERFUNDED: 'Raise --deposit or --hours.',
   CHANNEL_WALLET: 'See wallet.keyFile in the configuration.',
@@ -32,7 +34,6 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   PROVISION_CONTAINER_EXITED: 'See what it wrote: trustedpods logs',
   STATUS_UNKNOWN_POD: 'See your leases: trustedpods ls',
   PLATFORM_ENGINE_MISSING: 'Install or start Docker or Podman, or set engine in the configuration.',
-  PLATFORM_CONFIG: 'See docs/cli.md#configuration.',
 }
 
 export function adviceFor(error: TrustedPodsError): string {

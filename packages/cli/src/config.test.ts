@@ -57,8 +57,11 @@ test('what is unknown, missing or of another kind is refused with the file and t
 
 test('a file that is not there configures nothing; what a command needs is then named', async () => {
   const config = await loadConfig('/nowhere/config.yaml')
-  assert.deepEqual(config, { path: '/nowhere/config.yaml' })
-  assert.throws(() => required(config, 'chain'), /\/nowhere\/config\.yaml does not set chain/)
+  assert.deepEqual(config, { path: '/nowhere/config.yaml', isMissing: true })
+  assert.throws(
+    () => required(config, 'chain'),
+    /there is no configuration \/nowhere\/config\.yaml; this command needs its chain/,
+  )
 })
 
 test('the configuration is where the flag, then the environment, then XDG says', () => {

@@ -24,6 +24,7 @@ export type PolicyConfig =
 export interface Config {
   /** The file that it was read from. */
   readonly path: string
+  readonly isMissing?: true
   readonly chain?: ChainConfig
   readonly wallet?: { readonly keyFile: string }
   readonly policy?: PolicyConfig
@@ -33,13 +34,13 @@ export interface Config {
   readonly registryFile?: string
 }
 
-/** A file that is not there is no error: commands say which key they miss. */
+/** A file that is not there is an empty one: commands say what they miss. */
 export async function loadConfig(path: string): Promise<Config> {
   try {
     return parseConfig(await readFile(path, 'utf8'), path)
   } catch (cause) {
     if (cause instanceof TrustedPodsError) throw cause
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { path }
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { path, isMissing: true }
     throw new TrustedPodsError('PLATFORM_CONFIG', `${path} cannot be read`, { cause })
   }
 }
@@ -69,7 +70,8 @@ export function parseConfig(text: string, path: string): Config {
 export function required<K extends 'chain' | 'wallet' | 'policy'>(config: Config, key: K): NonNullable<Config[K]> {
   const value = config[key]
   if (value !== undefined) return value
-  throw new TrustedPodsError('PLATFORM_CONFIG', `${config.path} does not set ${key}, which this command needs`)
+  const seen = config.isMissing ? `there is no configuration ${config.path}` : `${config.path} does not set ${key}`
+  throw new TrustedPodsError('PLATFORM_CONFIG', `${seen}; this command needs its ${key}: docs/cli.md#configuration`)
 }
 
 function readChain(section: ConfigSection): ChainConfig {

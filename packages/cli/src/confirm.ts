@@ -11,10 +11,7 @@ export function isInteractive({ around: { stdin, stderr } }: Context): boolean {
 /** @throws TrustedPodsError PLATFORM_CONFIG without a terminal: silence is not consent. */
 export function requireSomebodyToAsk(context: Context): void {
   if (isInteractive(context)) return
-  throw new TrustedPodsError(
-    'PLATFORM_CONFIG',
-    'there is no terminal to ask on: add --yes to agree beforehand (deploy --dry-run only shows the plan)',
-  )
+  throw new TrustedPodsError('PLATFORM_CONFIG', 'there is no terminal to ask on: add --yes to agree beforehand')
 }
 
 /** Yes only for y or yes. @throws the signal's reason when the user interrupts. */

@@ -11,6 +11,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { chainSource } from '@trusted-pods/protocol/registry/chain-source.ts'
 import { fileSource } from '@trusted-pods/protocol/registry/file-source.ts'
 import type { RegistrySource } from '@trusted-pods/protocol/registry/source.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { type ProviderOffer, toOffer } from '@trusted-pods/publisher/offer.ts'
 import { parse } from 'yaml'
@@ -44,7 +45,14 @@ function chainPlace(config: Config) {
 /** @param file takes the place of the configured policy. */
 export async function loadPolicy(config: Config, file?: string): Promise<Policy> {
   const source: PolicyConfig = file === undefined ? required(config, 'policy') : { kind: 'file', path: file }
-  return parsePolicy(source.kind === 'inline' ? source.value : await readYamlFile(source.path))
+  if (source.kind === 'inline') return parsePolicy(source.value)
+  const value = await readYamlFile(source.path)
+  try {
+    return parsePolicy(value)
+  } catch (cause) {
+    if (!(cause instanceof TrustedPodsError)) throw cause
+    throw new TrustedPodsError(cause.code, `${source.path}: ${cause.message}`, { cause })
+  }
 }
 
 async function readYamlFile(path: string): Promise<unknown> {
@@ -67,7 +75,7 @@ export async function readProviders(config: Config, chain: Chain, { signal }: Co
   const offers: ProviderOffer[] = []
   const skipped: string[] = []
   for await (const row of (await registrySource(config, chain)).providers({ signal })) {
-    if ('skipped' in row) skipped.push(`${row.account ?? 'a row'}: ${row.skipped}`)
+    if ('skipped' in row) skipped.push(`${row.account ?? 'a row'}: ${boundText(row.skipped)}`)
     else offers.push(toOffer(row))
   }
   return { offers, skipped }

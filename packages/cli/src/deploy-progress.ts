@@ -1,6 +1,7 @@
 /** A deployment's events as lines of progress, each named by its step. */
 import { formatVerdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import { refusedVerdict } from '@trusted-pods/publisher/attest.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
@@ -35,7 +36,10 @@ export function createDeployProgress(
       case 'manifest':
         return output.step('manifest', `${countOf(event.images, 'image')} encrypted, ${formatBytes(event.bytes)}`)
       case 'wire':
-        return output.step('wire', `connected to ${event.offer.peerId} at ${event.address.replace(/\/p2p\/.*/, '')}`)
+        return output.step(
+          'wire',
+          `connected to ${event.offer.peerId} at ${boundText(event.address.replace(/\/p2p\/.*/, ''))}`,
+        )
       case 'attest':
         for (const line of formatVerdict(event.verdict, { color: hasColour(output) })) output.step('attest', line)
         return
@@ -63,7 +67,7 @@ export function createDeployProgress(
       case 'passed-over':
         for (const line of verdictLines(event.error, output)) output.step('attest', line)
         return output.progress(
-          `${colours.yellow('next provider:')} ${event.offer.peerId} cannot: ${event.error.code}, ${event.error.message}`,
+          `${colours.yellow('next provider:')} ${event.offer.peerId} cannot: ${event.error.code}, ${boundText(event.error.message)}`,
         )
     }
   }

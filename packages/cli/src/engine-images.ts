@@ -30,7 +30,7 @@ async function connect(socket: string, signal?: AbortSignal) {
   } catch (cause) {
     signal?.throwIfAborted()
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new TrustedPodsError('PLATFORM_ENGINE_MISSING', `no container engine answers at ${socket}: ${reason}`, {
+    throw new TrustedPodsError('PLATFORM_ENGINE_MISSING', `no container engine: ${reason}`, {
       cause,
     })
   }

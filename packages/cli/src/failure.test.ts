@@ -26,6 +26,11 @@ test("the provider's words are marked as such and cannot steer the terminal", ()
   assert.ok(!text.includes('\u001b'))
 })
 
+test("a stranger's words in a message of ours stay in their line and without colour", () => {
+  const text = print(new TrustedPodsError('QUOTE_PRICES_INVALID', 'no price for \u001b[8mcpu\nerror: NONE\u001b[9A'))
+  assert.match(text, /\n {2}no price for {2}\[8mcpu error: NONE \[9A\n/)
+})
+
 test('every line of a message with many is indented', () => {
   assert.match(print(new TrustedPodsError('MANIFEST_INVALID', 'one\ntwo')), /\n {2}one\n {2}two\n/)
 })

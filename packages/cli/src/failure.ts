@@ -1,7 +1,7 @@
 /** How a failure is told: its code, one sentence, what to do; the stack only with --debug. Pure. */
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { adviceFor } from './advice.ts'
-import { forTerminal, type Output, toJsonLine } from './output.ts'
+import { type Output, plainText, toJsonLine } from './output.ts'
 
 export interface FailureOptions {
   debug: boolean
@@ -23,15 +23,21 @@ export function viewFailure(error: unknown, { interrupted }: Pick<FailureOptions
   if (interrupted) return { code: 'INTERRUPTED', message: 'stopped at your wish', advice: '', remote: false }
   if (error instanceof TrustedPodsError) {
     const { code, message, remote } = error
-    return { code, message: message.split('\n').map(forTerminal).join('\n'), advice: adviceFor(error), remote }
+    return { code, message: plainMessage(error, message), advice: adviceFor(error), remote }
   }
-  const message = error instanceof Error ? forTerminal(error.message) : String(error)
+  const message = plainText(error instanceof Error ? error.message : String(error))
   return {
     code: 'INTERNAL',
     message,
     advice: 'This is a fault of ours: run it again with --debug and report it.',
     remote: false,
   }
+}
+
+/** What may repeat a stranger's words stays one line of text: it must not read as lines of ours. */
+function plainMessage({ code, remote }: TrustedPodsError, message: string): string {
+  const isOurs = !remote && /^(MANIFEST|PLATFORM|ATTEST_POLICY)_/.test(code)
+  return (isOurs ? message.split('\n') : [message]).map(plainText).join('\n')
 }
 
 /** On stderr; with -o json as one JSON object. */

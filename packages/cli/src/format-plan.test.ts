@@ -71,3 +71,33 @@ test('as JSON money is digits and nothing of the wire format shows', () => {
   assert.equal(plan.evidence.simulated, true)
   assert.equal(plan.sends.length, 2)
 })
+
+test('in red: a quote above the announcement, a deposit that the provider raised', () => {
+  const dearer = { ...PLAN, announcedRatePerHour: 23n, depositRaisedFrom: 23_500n }
+  const lines = formatPlan(dearer, coloursFor(false)).split('\n')
+  assert.ok(lines.includes('  warning    the quote is 0.0235 USDC per hour, announced were 0.000023 USDC'))
+  assert.ok(lines.includes('  warning    the provider takes 1 USDC at least: the deposit was raised from 0.0235 USDC'))
+  const painted = formatPlan(dearer, coloursFor(true))
+  for (const warning of ['the quote is', 'the provider takes']) assert.ok(painted.includes(`\u001b[31m${warning}`))
+  const json = planJson(dearer)
+  assert.deepEqual([json.announcedRatePerHour, json.depositRaisedFrom], ['23', '23500'])
+  const asAnnounced = { ...PLAN, announcedRatePerHour: PLAN.ratePerHour }
+  assert.doesNotMatch(formatPlan(asAnnounced, coloursFor(false)), /^ {2}warning/m)
+})
+
+test("a provider's names cannot write over the cost or over SIMULATED", () => {
+  const evil = '\u001b[9A\u001b[2Kcpu\r\u009b1A\u202e'
+  const [price] = PLAN.pricing.prices
+  const text = formatPlan(
+    {
+      ...PLAN,
+      provider: { ...PLAN.provider, region: evil, sandbox: evil },
+      resources: [create(ResourceSchema, { name: evil, quantity: 1n, selector: evil })],
+      pricing: { ...PLAN.pricing, prices: price ? [{ ...price, resource: evil, selector: evil }] : [] },
+      priceChanges: [`${evil} was not announced`],
+    },
+    coloursFor(false),
+  )
+  assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
+  assert.match(text, /note {8}\[9A \[2Kcpu 1A {1,2}was not announced/)
+})

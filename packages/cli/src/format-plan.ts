@@ -1,5 +1,7 @@
 /** The plan as text and as JSON: what it costs, what is sent to whom. Pure. */
+
 import { formatAmount, formatPrice } from '@trusted-pods/protocol/pricing/notation.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Plan } from '@trusted-pods/publisher/plan.ts'
 import type { Colours } from './colours.ts'
 import { formatDuration, formatQuantity } from './units.ts'
@@ -10,20 +12,35 @@ export function formatPlan(plan: Plan, colours: Colours): string {
   const label = (text: string) => colours.dim(text.padEnd(11))
   const place = [provider.region, provider.sandbox && `sandbox ${provider.sandbox}`]
     .filter((text) => text !== '')
+    .map(boundText)
     .join(', ')
   const lines = [
     `${label('provider')}${provider.peerId}${place && ` (${place})`}`,
     `${label('evidence')}${evidence.type}, ${evidence.tier}${evidence.simulated ? `, ${colours.red('SIMULATED - NOT CONFIDENTIAL')}` : ''}`,
-    `${label('reserves')}${plan.resources.map(formatQuantity).join(', ')}`,
-    `${label('prices')}${plan.pricing.prices.map((price) => formatPrice(price, plan.pricing)).join('; ')}`,
+    `${label('reserves')}${plan.resources.map(formatQuantity).map(boundText).join(', ')}`,
+    `${label('prices')}${plan.pricing.prices.map((price) => boundText(formatPrice(price, plan.pricing))).join('; ')}`,
     `${label('cost')}${colours.bold(`${money(plan.costPerHour)} per hour`)}, ${money(plan.costPerDay)} per day${startCost(plan)}`,
     `${label('deposit')}${colours.bold(money(plan.deposit))}${lasts(plan)}; what is not used comes back`,
     `${label('refund')}at once when you stop the pod; ${formatDuration(plan.unlockDelaySeconds)} after your request if the provider is gone`,
-    ...plan.priceChanges.map((change) => `${label('note')}${colours.yellow(change)}`),
+    ...dearer(plan).map((warning) => `${label('warning')}${colours.red(warning)}`),
+    ...plan.priceChanges.map((change) => `${label('note')}${colours.yellow(boundText(change))}`),
     ...plan.sends.map(({ what, to }, i) => `${label(i === 0 ? 'sends' : '')}${what}, to ${to}`),
     `${label('valid')}until ${plan.quoteExpiresAt.toISOString()}`,
   ]
   return lines.map((line) => `  ${line}`).join('\n')
+}
+
+/** Where the provider asks for more than it announced, or than was chosen. */
+function dearer({ ratePerHour, announcedRatePerHour, deposit, depositRaisedFrom, pricing }: Plan): string[] {
+  const money = (units: bigint) => formatAmount(units, pricing)
+  const warnings: string[] = []
+  if (announcedRatePerHour !== undefined && ratePerHour > announcedRatePerHour)
+    warnings.push(`the quote is ${money(ratePerHour)} per hour, announced were ${money(announcedRatePerHour)}`)
+  if (depositRaisedFrom !== undefined)
+    warnings.push(
+      `the provider takes ${money(deposit)} at least: the deposit was raised from ${money(depositRaisedFrom)}`,
+    )
+  return warnings
 }
 
 function startCost({ costOfStart, pricing }: Plan): string {
@@ -54,7 +71,9 @@ export function planJson(plan: Plan) {
     costPerDay: plan.costPerDay.toString(),
     costOfStart: plan.costOfStart.toString(),
     ratePerHour: plan.ratePerHour.toString(),
+    announcedRatePerHour: plan.announcedRatePerHour?.toString(),
     deposit: plan.deposit.toString(),
+    depositRaisedFrom: plan.depositRaisedFrom?.toString(),
     depositHours,
     unlockDelaySeconds,
     quoteExpiresAt,

@@ -40,6 +40,12 @@ test('a failure and a receipt that does not hold are shown', () => {
   assert.match(text, /the receipt does not hold: too much/)
 })
 
+test('why a receipt does not hold cannot write over what stands above it', () => {
+  const reason = 'it counts \u001b[9A\u001b[2Kcpu, which has no price'
+  const text = formatStatus(LEASE, { ...STATUS, receipt: { kind: 'invalid', reason } }, coloursFor(false))
+  assert.match(text, /the receipt does not hold: it counts {2}\[9A \[2Kcpu, which has no price$/)
+})
+
 test('as JSON a status has no error object and no bigint', () => {
   const failure = new TrustedPodsError('PROVISION_CONTAINER_EXITED', 'web exited', { remote: true })
   const json = JSON.parse(toJsonLine(statusJson(LEASE, { ...STATUS, failure })))

@@ -1,8 +1,11 @@
 /** A pod's status as text and as JSON. What the provider says is shown as its word. Pure. */
+
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import type { EndpointView } from '@trusted-pods/publisher/pod-status.ts'
-import type { LeaseStatus, ReceiptView } from '@trusted-pods/publisher/status-stream.ts'
+import type { ReceiptView } from '@trusted-pods/publisher/receipt-watch.ts'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import type { Colours } from './colours.ts'
 import { shortId } from './lease-view.ts'
 import { countOf, formatBytes, formatDuration } from './units.ts'
@@ -54,7 +57,7 @@ function formatReceipt(receipt: ReceiptView, { pricing, channel }: Lease, colour
     case 'verified':
       return `${formatAmount(receipt.owed, pricing)} of ${formatAmount(channel.deposit, pricing)} for ${formatDuration(Number(receipt.runningSeconds))}, receipt verified`
     case 'invalid':
-      return colours.red(`the receipt does not hold: ${receipt.reason}`)
+      return colours.red(`the receipt does not hold: ${boundText(receipt.reason)}`)
   }
 }
 

@@ -3,7 +3,9 @@ import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { create } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { inPhase } from '@trusted-pods/publisher/lease.ts'
 import { fundedLease } from '../../../test/support/lease-fixture.ts'
 import { openLeaseFiles } from './lease-store.ts'
@@ -71,6 +73,34 @@ test('the newest comes first; a file that cannot be read is told and hides no ot
   assert.equal(problems.length, 2)
   assert.match(problems.join(), /broken\.json.*no JSON/)
   assert.match(problems.join(), /mode 644, 600 is wanted/)
+})
+
+test('a lease whose file cannot be read is not called unknown without a word, and what belongs to it is not abandoned', async (t) => {
+  const folder = await newFolder(t)
+  const leases = openLeaseFiles(folder)
+  const lease = fundedLease({ name: 'web' })
+  await leases.save(lease)
+  await chmod(join(folder, `${lease.id}.json`), 0o644)
+  const message = /there is no lease .*, as far as its files can be read: .*mode 644, 600 is wanted/
+  await assert.rejects(leases.find(lease.id), isUnknown(message))
+  await assert.rejects(leases.only(), isUnknown(message))
+  assert.deepEqual(await leases.ids(), [lease.id])
+})
+
+test('the newest receipt lies beside its lease and leaves the record as it is; a damaged one is none', async (t) => {
+  const folder = await newFolder(t)
+  const { receipts, ...leases } = openLeaseFiles(folder)
+  const lease = fundedLease()
+  await leases.save(lease)
+  const receipt = create(ReceiptSchema, { cumulative: '7', usage: new Uint8Array([1]) })
+  assert.equal(await receipts.load(lease.id), undefined)
+  await receipts.save(lease.id, create(ReceiptSchema, { cumulative: '6' }))
+  await receipts.save(lease.id, receipt)
+  assert.deepEqual(await openLeaseFiles(folder).receipts.load(lease.id), receipt)
+  assert.deepEqual((await leases.list()).problems, [])
+  assert.equal((await leases.find(lease.id)).kind, 'funded')
+  await writeFile(join(folder, `${lease.id}.receipt`), new Uint8Array([0xff]))
+  assert.equal(await receipts.load(lease.id), undefined)
 })
 
 function isUnknown(message: RegExp) {

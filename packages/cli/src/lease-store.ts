@@ -1,14 +1,18 @@
 /** Leases as files of mode 0600, one each: they hold what opens the images until the pod runs. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { loadSecret, storeSecret } from '@trusted-pods/platform/secret-file.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import type { Lease, LeaseStore } from '@trusted-pods/publisher/lease.ts'
+import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import type { Lease, LeaseStore, ReceiptStore } from '@trusted-pods/publisher/lease.ts'
 import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
 
 export interface LeaseFiles extends LeaseStore {
   /** The newest first; a file that cannot be read is told in `problems` and breaks nothing. */
   list(): Promise<{ leases: Lease[]; problems: string[] }>
+  /** Of every file, also of one that cannot be read: what belongs to it is not abandoned. */
+  ids(): Promise<string[]>
   /** By id, by a beginning of it of at least 4 digits, or by name where one lease alone that has not ended has it.
    * @throws TrustedPodsError STATUS_UNKNOWN_POD */
   find(reference: string): Promise<Lease>
@@ -16,9 +20,11 @@ export interface LeaseFiles extends LeaseStore {
   only(): Promise<Lease>
   /** What was saved last by this process; undefined: nothing. */
   readonly lastSaved: Lease | undefined
+  readonly receipts: ReceiptStore
 }
 
 const SUFFIX = '.json'
+const RECEIPT_SUFFIX = '.receipt'
 const LEAST_PREFIX = 4
 
 export function openLeaseFiles(folder: string): LeaseFiles {
@@ -33,9 +39,36 @@ export function openLeaseFiles(folder: string): LeaseFiles {
       lastSaved = lease
     },
     list,
-    find: async (reference) => pick((await list()).leases, reference),
-    only: async () => pickOnly((await list()).leases),
+    ids: async () => (await namesIn(folder)).map((name) => name.slice(0, -SUFFIX.length)),
+    find: async (reference) => pick(await list(), reference),
+    only: async () => pickOnly(await list()),
+    receipts: receiptFiles(folder),
   }
+}
+
+function receiptFiles(folder: string): ReceiptStore {
+  const path = (leaseId: string) => join(folder, `${leaseId}${RECEIPT_SUFFIX}`)
+  return {
+    async load(leaseId) {
+      const bytes = await loadSecret(path(leaseId))
+      return bytes && decodeReceipt(bytes)
+    },
+    save: (leaseId, receipt) => storeSecret(path(leaseId), toBinary(ReceiptSchema, receipt)),
+  }
+}
+
+function decodeReceipt(bytes: Uint8Array): Receipt | undefined {
+  try {
+    return fromBinary(ReceiptSchema, new Uint8Array(bytes))
+  } catch {
+    // What was damaged on our disk proves nothing against a provider; the next receipt takes its place.
+    return undefined
+  }
+}
+
+interface Listed {
+  readonly leases: readonly Lease[]
+  readonly problems: readonly string[]
 }
 
 async function readAll(folder: string): Promise<{ leases: Lease[]; problems: string[] }> {
@@ -64,20 +97,26 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-function pick(leases: readonly Lease[], reference: string): Lease {
+function pick({ leases, problems }: Listed, reference: string): Lease {
   const isPrefix = /^[0-9a-f]+$/.test(reference) && reference.length >= LEAST_PREFIX
   const byId = isPrefix ? leases.filter(({ id }) => id.startsWith(reference)) : []
   const byName = leases.filter(({ name, kind }) => name === reference && kind !== 'ended')
   const called = reference.slice(0, 64)
   return requireOne(byId.length > 0 ? byId : byName, {
-    none: `there is no lease ${called} on this machine`,
+    none: `there is no lease ${called} on this machine${unread(problems)}`,
     many: `are called ${called}`,
   })
 }
 
-function pickOnly(leases: readonly Lease[]): Lease {
+function pickOnly({ leases, problems }: Listed): Lease {
   const live = leases.filter(({ kind }) => kind !== 'ended')
-  return requireOne(live, { none: 'there is no lease on this machine that has not ended', many: 'have not ended' })
+  const none = `there is no lease on this machine that has not ended${unread(problems)}`
+  return requireOne(live, { none, many: 'have not ended' })
+}
+
+/** A file that cannot be read may be the one that is sought. */
+function unread(problems: readonly string[]): string {
+  return problems.length === 0 ? '' : `, as far as its files can be read: ${problems.join('; ')}`
 }
 
 function requireOne(found: readonly Lease[], { none, many }: { none: string; many: string }): Lease {

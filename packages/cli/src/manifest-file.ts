@@ -59,6 +59,9 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new TrustedPodsError('MANIFEST_UNREADABLE', `${path} cannot be read`, { cause })
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+    throw new TrustedPodsError('MANIFEST_UNREADABLE', `${path} ${isMissing ? 'does not exist' : 'cannot be read'}`, {
+      cause,
+    })
   }
 }

@@ -40,6 +40,13 @@ export interface OutputOptions {
   env: Environment
 }
 
+/** Control characters that JSON leaves as they are, and those that turn the direction of writing. */
+const BEYOND_ASCII = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/** A colour, or what moves the cursor or turns the direction of writing. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is sought
+const STEERING = /(\u001b\[[\d;]*m)|[\0-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
 /** Width of the longest step's name. */
 const STEP_WIDTH = 'provision'.length
 
@@ -47,34 +54,44 @@ export function createOutput(stdout: TextStream, stderr: TextStream, { format, q
   const colours = coloursFor(format === 'pretty' && wantsColour(env, stdout.isTTY === true))
   const progressColours = coloursFor(wantsColour(env, stderr.isTTY === true))
   const progress = (text: string) => {
-    if (!quiet) stderr.write(`${text}\n`)
+    if (!quiet) stderr.write(`${steady(text)}\n`)
   }
   return {
     format,
     colours,
     progressColours,
     toTerminal: stdout.isTTY === true,
-    result: (text, json) => void stdout.write(`${format === 'json' ? toJsonLine(json) : text}\n`),
+    result: (text, json) => void stdout.write(`${format === 'json' ? toJsonLine(json) : steady(text)}\n`),
     raw: (text) => void stdout.write(text),
     progress,
     step: (step, text) => progress(`${progressColours.cyan(step.padEnd(STEP_WIDTH))}  ${text}`),
-    failure: (text) => void stderr.write(`${text}\n`),
+    failure: (text) => void stderr.write(`${steady(text)}\n`),
     next: (...commands) => {
       for (const command of commands) progress(`${progressColours.bold('Next:')} ${command}`)
     },
   }
 }
 
-/** JSON on one line: bigint as decimal digits, bytes as 0x hex, dates as ISO 8601. */
+/** JSON on one line: bigint as decimal digits, bytes as 0x hex, dates as ISO 8601; what steers a terminal is escaped. */
 export function toJsonLine(value: unknown): string {
-  return JSON.stringify(value, (_, held) => {
+  const json = JSON.stringify(value, (_, held) => {
     if (typeof held === 'bigint') return held.toString()
     return held instanceof Uint8Array ? `0x${Buffer.from(held).toString('hex')}` : held
   })
+  return json.replace(BEYOND_ASCII, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** Lines of ours, whoever's words are in them: colours and line ends stay, nothing moves the cursor. */
+function steady(text: string): string {
+  return text.split('\n').map(forTerminal).join('\n')
+}
+
+/** Text from outside that goes among ours: one line, without colours too, which could hide what stands beside it. */
+export function plainText(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ')
 }
 
 /** Text from outside without what steers a terminal; tabs and SGR colours stay. */
 export function forTerminal(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is sought
-  return text.replace(/(\u001b\[[\d;]*m)|[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, (_, colour) => colour ?? '\ufffd')
+  return text.replace(STEERING, (_, colour) => colour ?? '\ufffd')
 }

@@ -109,7 +109,10 @@ test('a lease that is not known ends with 2', async (t) => {
 test('a command says which part of the configuration it misses', async (t) => {
   const { code, stderr } = await run(await newHome(t), 'providers', '-o', 'json')
   assert.equal(code, 2)
-  assert.match(JSON.parse(stderr).error.message, /config\.yaml does not set chain/)
+  assert.match(
+    JSON.parse(stderr).error.message,
+    /there is no configuration \S+config\.yaml; this command needs its chain/,
+  )
 })
 
 test('Ctrl-C ends a command that waits, with 130 and without a stack', async (t) => {
@@ -140,4 +143,21 @@ test('Ctrl-C ends a command that waits, with 130 and without a stack', async (t)
   assert.equal(code, 130, stderr)
   assert.match(stderr, /INTERRUPTED/)
   assert.doesNotMatch(stderr, /\n\s+at /)
+})
+
+test('a configuration that lacks a key is told with its path and what the command needs', async (t) => {
+  const home = await newHome(t)
+  await writeFile(join(home, 'empty.yaml'), '')
+  const empty = await run(home, 'providers', '--config', join(home, 'empty.yaml'))
+  assert.equal(empty.code, 2)
+  assert.match(empty.stderr, /empty\.yaml does not set chain; this command needs its chain/)
+})
+
+test('a wrong policy is told with the file that it is in', async (t) => {
+  const home = await newHome(t)
+  const policy = join(home, 'policy.yml')
+  await writeFile(policy, 'version: 1\ncolour: red\n')
+  const { code, stderr } = await run(home, 'attest', 'anybody', '--policy', policy)
+  assert.equal(code, 2)
+  assert.match(stderr, /ATTEST_POLICY_INVALID\n\s+\S+policy\.yml: policy\./)
 })

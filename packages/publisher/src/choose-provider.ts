@@ -4,6 +4,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Address } from 'viem'
 import type { ProviderOffer } from './offer.ts'
 import { pricingIn } from './payment.ts'
@@ -73,7 +74,7 @@ function judge(offer: ProviderOffer, wanted: ProviderChoice): RankedOffer | Reje
     return { offer, pricing, ratePerHour: ratePerHour(pricing, wanted.resources) }
   } catch (error) {
     // Its own price list is what cannot be used: the others must not suffer from it.
-    return { offer, reason: error instanceof TrustedPodsError ? error.message : 'its prices cannot be read' }
+    return { offer, reason: error instanceof TrustedPodsError ? boundText(error.message) : 'its prices cannot be read' }
   }
 }
 

@@ -36,7 +36,9 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'QUOTE_SIGNATURE',
   'QUOTE_EXPIRED',
   'QUOTE_MISMATCH',
+  'QUOTE_TOO_EXPENSIVE',
   'CHANNEL_WRONG_CHAIN',
+  'CHANNEL_UNDERFUNDED',
 ])
 
 /** Events as of `deploy`. @throws what the last provider's deployment threw, or any failure after the plan was confirmed. */

@@ -10,6 +10,7 @@ import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { parseManifest } from '@trusted-pods/protocol/manifest/parse.ts'
+import type { OpenedQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import { MemoryBlockstore } from 'blockstore-core'
 import type { Address } from 'viem'
 import { type DevChain, startDevChain } from '../../../test/support/dev-chain.ts'
@@ -60,15 +61,19 @@ async function run(offers: readonly ProviderOffer[], changes: Partial<DeployOpti
   }
   const saved: Lease[] = []
   const steps: string[] = []
+  const passedOver: string[] = []
   const images = createImagePublisher({ openSource, blockstore, crypto: nodeStreamCrypto })
   const parts = { node, chain, policy: provider.policy, images, blockstore, secrets: new Map(), name: 'web' }
   const leases = { save: async (lease: Lease) => void saved.push(lease) }
   const deposit = { kind: 'hours', hours: 1 } as const
   const events = deployOnFirst(MANIFEST, offers, { ...parts, leases, deposit, confirm: async () => true, ...changes })
   const finish = async () => {
-    for await (const { step } of events) if (steps.at(-1) !== step) steps.push(step)
+    for await (const event of events) {
+      if (event.step === 'passed-over') passedOver.push(`${event.error.code}: ${event.error.message}`)
+      if (steps.at(-1) !== event.step) steps.push(event.step)
+    }
   }
-  return { steps, saved, opened, done: finish() }
+  return { steps, saved, opened, passedOver, done: finish() }
 }
 
 const unreachable = (): ProviderOffer => ({ ...provider.offer, multiaddrs: ['/ip4/127.0.0.1/tcp/1'] })
@@ -126,6 +131,69 @@ test('after the payment nobody else is tried: the lease is kept, funded', async 
   )
   assert.equal(provider.provisions.length, 1)
   assert.equal(await balance(), start - (saved[0]?.channel.deposit ?? 0n))
+})
+
+/** Announced at 45,000 per vCPU-hour, quoted at a thousand times that. */
+function dear(honest: OpenedQuote): OpenedQuote {
+  const prices = honest.pricing.prices.map((price) => ({ ...price, amount: `${price.amount}000` }))
+  const pricing = { ...honest.pricing, prices }
+  return { ...honest, pricing, payment: { ...honest.payment, ratePerHour: `${honest.payment.ratePerHour}000` } }
+}
+
+/** Asks for a deposit that no hour of this pod costs. */
+function greedy(honest: OpenedQuote): OpenedQuote {
+  return { ...honest, payment: { ...honest.payment, minDeposit: '5000000' } }
+}
+
+test('nobody is asked, nothing is stored and nothing is paid for a quote above the limits', async () => {
+  const start = await balance()
+  const confirm = () => assert.fail('asked')
+  const attempts = [
+    {
+      quote: dear,
+      limits: { maxRatePerHour: 'announced' },
+      message: /22\.5 tUSDC per hour, announced are 0\.0225 tUSDC/,
+    },
+    { quote: greedy, limits: { maxDeposit: 'asked' }, message: /at least 5 tUSDC, allowed are 0\.0225 tUSDC/ },
+  ] as const
+  for (const { quote, limits, message } of attempts) {
+    provider.deviate.quote = quote
+    const { steps, saved, done } = await run([provider.offer], { limits, confirm })
+    await assert.rejects(done, (error) => hasCode('QUOTE_TOO_EXPENSIVE')(error) && message.test(String(error)))
+    assert.deepEqual([steps.at(-1), saved], ['attest', []])
+  }
+  assert.equal(await balance(), start)
+})
+
+test('a provider that quotes above its announcement is passed over for the next, with the reason', async () => {
+  provider.deviate.quote = (honest) => {
+    delete provider.deviate.quote
+    return dear(honest)
+  }
+  const limits = { maxRatePerHour: 'announced', maxDeposit: 'asked' } as const
+  const { saved, passedOver, done } = await run([provider.offer, provider.offer], { limits })
+  await done
+  assert.match(passedOver.join(), /^QUOTE_TOO_EXPENSIVE: the quote is 22\.5 tUSDC per hour/)
+  assert.equal(saved[0]?.channel.deposit, 22_500n)
+})
+
+test('a provider that takes more than the deposit that was chosen is passed over for the next', async () => {
+  provider.deviate.quote = (honest) => {
+    delete provider.deviate.quote
+    return greedy(honest)
+  }
+  const deposit = { kind: 'amount', amount: 30_000n } as const
+  const { saved, passedOver, done } = await run([provider.offer, provider.offer], { deposit })
+  await done
+  assert.match(passedOver.join(), /^CHANNEL_UNDERFUNDED: the deposit is 30000 base units/)
+  assert.equal(saved[0]?.channel.deposit, 30_000n)
+})
+
+test('an amount is read by the decimals of the token, never by those that a quote makes up', async () => {
+  provider.deviate.quote = (honest) => ({ ...honest, pricing: { ...honest.pricing, decimals: 18 } })
+  const { saved, done } = await run([provider.offer])
+  await assert.rejects(done, hasCode('QUOTE_MISMATCH'))
+  assert.deepEqual(saved, [])
 })
 
 test('an image that is not there ends it before anybody is dialled', async () => {

@@ -2,6 +2,7 @@
 import type { Libp2p } from '@libp2p/interface'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { tokenMetadata } from '@trusted-pods/protocol/chain/token.ts'
 import type { Manifest } from '@trusted-pods/protocol/manifest/manifest.ts'
 import { podResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { toWire } from '@trusted-pods/protocol/manifest/to-wire.ts'
@@ -20,6 +21,7 @@ import { provision } from './provision.ts'
 import { type ImagePublisher, publishImages } from './publish-images.ts'
 import { requestQuote } from './quote.ts'
 import { serveImages } from './serve-images.ts'
+import { requireWithin, type SpendLimits } from './spend-limits.ts'
 import { watchStatus } from './status.ts'
 
 export interface DeployOptions {
@@ -40,6 +42,8 @@ export interface DeployOptions {
   /** The id that the lease shall have; drawn when left out. */
   podId?: Hex
   deposit?: DepositChoice
+  /** What it may cost at most; without them `confirm` alone decides. */
+  limits?: SpendLimits
   /** Asked once, before money moves; false ends the deployment. */
   confirm(plan: Plan): Promise<boolean>
   signal?: AbortSignal
@@ -48,7 +52,7 @@ export interface DeployOptions {
 /**
  * Deploys a manifest on one provider and tells each step; the last event has the lease of the running pod. Ends after the plan
  * when it is not confirmed.
- * @throws TrustedPodsError whose code begins with the step. Before the lease is stored nothing was paid; afterwards
+ * @throws TrustedPodsError whose code begins with the step; QUOTE_TOO_EXPENSIVE above the limits. Before the lease is stored nothing was paid; afterwards
  * `resumeLease` and `stopLease` lead out of every state.
  */
 export async function* deploy(
@@ -56,7 +60,7 @@ export async function* deploy(
   offer: ProviderOffer,
   options: DeployOptions,
 ): AsyncGenerator<DeployEvent> {
-  const { node, chain, policy, blockstore, secrets, leases, name, podId, deposit, confirm } = options
+  const { node, chain, policy, blockstore, secrets, leases, name, podId, deposit, limits = {}, confirm } = options
   const signal = options.signal ? { signal: options.signal } : {}
 
   const images = await publishImages(manifest, options)
@@ -72,13 +76,16 @@ export async function* deploy(
   const attested = await attest(peer, policy, prove)
   yield { step: 'attest', verdict: attested.verdict }
 
-  const payment = paymentFor(offer, chain)
+  const { payment, ...announced } = paymentFor(offer, chain)
+  const { decimals } = await tokenMetadata(chain, payment.token)
   const quote = await requestQuote(attested, podResources(draft), {
-    ...payment,
+    payment: { ...payment, decimals },
+    ...announced,
     httpHosts: httpHosts(draft),
     ...signal,
   })
-  const plan = makePlan(quote, { offer, verdict: attested.verdict, ...(deposit && { deposit }) })
+  const plan = makePlan(quote, { offer, verdict: attested.verdict, ...announced, ...(deposit && { deposit }) })
+  requireWithin(plan, limits)
   yield { step: 'quote', plan }
   if (!(await confirm(plan))) return
 
@@ -93,7 +100,8 @@ export async function* deploy(
   const payer = channelPayer(chain)
   const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
 
-  for await (const status of watchStatus(node, lease, signal)) yield { step: 'status', lease, status }
+  const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...signal }
+  for await (const status of watchStatus(node, lease, watch)) yield { step: 'status', lease, status }
 }
 
 function sum(numbers: readonly number[]): number {

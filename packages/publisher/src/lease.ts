@@ -5,6 +5,7 @@
 
 import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
 import type { SignedQuote } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
+import type { Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Address, Hex } from 'viem'
@@ -79,6 +80,16 @@ export type LeaseOf<Kind extends LeasePhase['kind']> = LeaseFacts & Extract<Leas
 export interface LeaseStore {
   /** Durable when it returns; replaces the record of the same id. */
   save(lease: Lease): Promise<void>
+  /** The newest receipt of each lease; without it a receipt that falls is only seen by the run that saw a higher one. */
+  readonly receipts?: ReceiptStore
+}
+
+/** Lies beside the records: who watches a pod must not write over a phase that another run has stored since. */
+export interface ReceiptStore {
+  /** What was saved last; undefined: nothing. */
+  load(leaseId: string): Promise<Receipt | undefined>
+  /** Durable when it returns. */
+  save(leaseId: string, receipt: Receipt): Promise<void>
 }
 
 /** The same lease in another phase; what the old phase owned, secrets included, is left behind. */

@@ -5,11 +5,16 @@ import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { type PaymentTerms, PaymentTermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
-import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import {
+  PriceKind,
+  type PricingTable,
+  PricingTableSchema,
+} from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { getAddress } from 'viem'
 import type { ProviderOffer } from './offer.ts'
-import { type DepositChoice, makePlan } from './plan.ts'
+import { type DepositChoice, makePlan, type Plan } from './plan.ts'
 import type { AgreedQuote } from './quote.ts'
+import { requireWithin, type SpendLimits } from './spend-limits.ts'
 
 const EXPIRES_AT = new Date('2030-01-01T00:00:00Z')
 const VERDICT: Verdict = {
@@ -61,8 +66,16 @@ function agreed(payment: PaymentChanges = {}): AgreedQuote {
   }
 }
 
-function plan(deposit?: DepositChoice, payment: PaymentChanges = {}) {
-  return makePlan(agreed(payment), { offer: OFFER, verdict: VERDICT, ...(deposit && { deposit }) })
+function plan(deposit?: DepositChoice, payment: PaymentChanges = {}, announced?: PricingTable) {
+  const known = { ...(deposit && { deposit }), ...(announced && { announced }) }
+  return makePlan(agreed(payment), { offer: OFFER, verdict: VERDICT, ...known })
+}
+
+/** The agreed list with another price of cpu. */
+function announcedAt(amount: string): PricingTable {
+  const { pricing } = agreed().quote
+  const prices = pricing.prices.map((price) => (price.resource === 'cpu' ? { ...price, amount } : price))
+  return { ...pricing, prices }
 }
 
 test('a plan tells the cost of an hour, a day and a start apart from the rate that the channel allows', () => {
@@ -95,4 +108,47 @@ test('a plan names everything that leaves, and that the evidence is simulated', 
   assert.match(sends.map(({ what }) => what).join(), /0\.564 USDC and the terms.*manifest.*encrypted images/)
   assert.equal(evidence.simulated, true)
   assert.equal(unlockDelaySeconds, 900)
+})
+
+test('a deposit that the provider raised and a rate above the announced one stand in the plan', () => {
+  assert.equal(plan({ kind: 'hours', hours: 0.01 }).depositRaisedFrom, 235n)
+  assert.equal(plan({ kind: 'hours', hours: 1 }).depositRaisedFrom, undefined)
+  assert.equal(plan(undefined, {}, announcedAt('45')).announcedRatePerHour, 1023n)
+  assert.equal(plan().announcedRatePerHour, undefined)
+  const other = { ...announcedAt('45'), prices: [] }
+  assert.equal(plan(undefined, {}, other).announcedRatePerHour, undefined)
+})
+
+test('a plan above the limits is refused with QUOTE_TOO_EXPENSIVE: what is asked, what is allowed, what to do', () => {
+  const hour = { kind: 'hours', hours: 1 } as const
+  const dear = plan(hour, {}, announcedAt('45'))
+  const raised = plan({ kind: 'hours', hours: 0.01 })
+  const refusals: [Plan, SpendLimits, RegExp][] = [
+    [
+      dear,
+      { maxRatePerHour: 'announced' },
+      /quote is 0\.0235 USDC per hour, announced are 0\.001023 USDC: allow more or/,
+    ],
+    [dear, { maxRatePerHour: 23_499n }, /quote is 0\.0235 USDC per hour, allowed are 0\.023499 USDC/],
+    [plan(hour), { maxRatePerHour: 'announced' }, /has announced no price for this pod/],
+    [raised, { maxDeposit: 'asked' }, /takes a deposit of at least 0\.005 USDC, allowed are 0\.000235 USDC/],
+    [raised, { maxDeposit: 4999n }, /at least 0\.005 USDC, allowed are 0\.004999 USDC/],
+    [plan(hour), { maxDeposit: 23_499n }, /the deposit is 0\.0235 USDC, allowed are 0\.023499 USDC/],
+  ]
+  for (const [made, limits, message] of refusals) {
+    assert.throws(
+      () => requireWithin(made, limits),
+      (error) =>
+        error instanceof TrustedPodsError && error.code === 'QUOTE_TOO_EXPENSIVE' && message.test(error.message),
+    )
+  }
+})
+
+test('a plan up to its limits, or without any, is not refused', () => {
+  const hour = { kind: 'hours', hours: 1 } as const
+  requireWithin(plan({ kind: 'hours', hours: 0.01 }, {}, announcedAt('1')), {})
+  requireWithin(plan(hour, {}, announcedAt('45000')), { maxRatePerHour: 'announced', maxDeposit: 'asked' })
+  requireWithin(plan(hour, {}, announcedAt('90000')), { maxRatePerHour: 'announced', maxDeposit: 23_500n })
+  requireWithin(plan(hour), { maxRatePerHour: 23_500n })
+  requireWithin(plan({ kind: 'amount', amount: 70_500n }), { maxDeposit: 'asked' })
 })

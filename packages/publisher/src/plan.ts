@@ -6,7 +6,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
-import { cost, counters } from '@trusted-pods/protocol/pricing/price.ts'
+import { cost, counters, ratePerHour as rateOf } from '@trusted-pods/protocol/pricing/price.ts'
 import type { Address } from 'viem'
 import type { ProviderOffer } from './offer.ts'
 import type { AgreedQuote } from './quote.ts'
@@ -39,7 +39,11 @@ export interface Plan {
   readonly costOfStart: bigint
   /** The most that the provider can claim for an hour, base units. */
   readonly ratePerHour: bigint
+  /** The same by the announced prices; absent: none were announced for this pod in this token. */
+  readonly announcedRatePerHour?: bigint
   readonly deposit: bigint
+  /** What the deposit would be, did the provider not take more at least; absent: it is what was chosen. */
+  readonly depositRaisedFrom?: bigint
   /** How long the deposit lasts at the rate; absent: for ever, the rate is 0. */
   readonly depositHours?: number
   /** How long the refund waits when the provider is gone. */
@@ -53,14 +57,20 @@ export interface Plan {
 export interface PlanOptions {
   offer: ProviderOffer
   verdict: Verdict
+  /** The price list that the provider announced in the token of the quote. */
+  announced?: PricingTable
   deposit?: DepositChoice
 }
 
 /** @throws TrustedPodsError CHANNEL_UNDERFUNDED when the deposit asked for is below what the provider takes. */
-export function makePlan(quote: AgreedQuote, { offer, verdict, deposit = DEFAULT_DEPOSIT }: PlanOptions): Plan {
+export function makePlan(
+  quote: AgreedQuote,
+  { offer, verdict, announced, deposit = DEFAULT_DEPOSIT }: PlanOptions,
+): Plan {
   const { pricing, payment, resources } = quote.quote
   const ratePerHour = BigInt(payment.ratePerHour)
-  const amount = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
+  const announcedRatePerHour = announced && announcedRate(announced, resources)
+  const { amount, raisedFrom } = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
   const priced = (seconds: bigint, starts: bigint) => cost(pricing, counters(resources, pricing, seconds, { starts }))
   return {
     provider: {
@@ -76,7 +86,9 @@ export function makePlan(quote: AgreedQuote, { offer, verdict, deposit = DEFAULT
     costPerDay: priced(86_400n, 0n),
     costOfStart: priced(0n, 1n),
     ratePerHour,
+    ...(announcedRatePerHour !== undefined && { announcedRatePerHour }),
     deposit: amount,
+    ...(raisedFrom !== undefined && { depositRaisedFrom: raisedFrom }),
     ...(ratePerHour > 0n && { depositHours: Number((amount * 100n) / ratePerHour) / 100 }),
     unlockDelaySeconds: Math.max(payment.minUnlockDelaySeconds, MIN_UNLOCK_DELAY_SECONDS),
     quoteExpiresAt: quote.expiresAt,
@@ -88,9 +100,9 @@ export function makePlan(quote: AgreedQuote, { offer, verdict, deposit = DEFAULT
 function depositFor(
   choice: DepositChoice,
   { ratePerHour, minDeposit }: { ratePerHour: bigint; minDeposit: bigint },
-): bigint {
+): { amount: bigint; raisedFrom?: bigint } {
   if (choice.kind === 'amount') {
-    if (choice.amount >= minDeposit) return choice.amount
+    if (choice.amount >= minDeposit) return { amount: choice.amount }
     throw new TrustedPodsError(
       'CHANNEL_UNDERFUNDED',
       `the deposit is ${choice.amount} base units, the provider takes ${minDeposit} at least`,
@@ -98,7 +110,18 @@ function depositFor(
   }
   // Hundredths of an hour, rounded up: an hour count is a person's word, the money in it is not.
   const wanted = (ratePerHour * BigInt(Math.ceil(choice.hours * 100)) + 99n) / 100n
-  return wanted < minDeposit ? minDeposit : wanted
+  return wanted < minDeposit ? { amount: minDeposit, raisedFrom: wanted } : { amount: wanted }
+}
+
+/** undefined: the list does not price this pod. */
+function announcedRate(announced: PricingTable, resources: readonly Resource[]): bigint | undefined {
+  try {
+    return rateOf(announced, resources)
+  } catch (error) {
+    // A list that cannot be used announces nothing: whoever set limits by it is told so.
+    if (error instanceof TrustedPodsError) return undefined
+    throw error
+  }
 }
 
 function whatIsSent(deposit: string): Plan['sends'] {

@@ -14,6 +14,7 @@ import { sealPod } from '@trusted-pods/protocol/wire/seal.ts'
 import { isAddressEqual, type LocalAccount } from 'viem'
 import { type AttestedPeer, requireAttested } from './attest.ts'
 import { inPhase, type LeaseOf, type LeaseStore } from './lease.ts'
+import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
 import { type LeaseStatus, readStatuses } from './status-stream.ts'
 
@@ -42,11 +43,12 @@ export async function* provision(
   lease: LeaseOf<'funded'>,
   { payer, leases, reattest, signal }: ProvisionOptions,
 ): AsyncGenerator<ProvisionEvent, LeaseOf<'running'>> {
+  const receipts = watchReceipts(lease, leases.receipts)
   let peer: AttestedPeer | undefined = attested
   for (let tries = 1; ; tries++) {
     try {
       peer ??= await reattest()
-      yield* provisionOnce(peer, lease, { payer, ...(signal && { signal }) })
+      yield* provisionOnce(peer, lease, { payer, receipts, ...(signal && { signal }) })
       const running = inPhase(lease, { kind: 'running', openTransaction: lease.openTransaction } as const)
       await leases.save(running)
       return running
@@ -71,14 +73,14 @@ const BEHIND: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NOT_FOUND', 
 async function* provisionOnce(
   peer: AttestedPeer,
   lease: LeaseOf<'funded'>,
-  { payer, signal }: { payer: LocalAccount; signal?: AbortSignal },
+  { payer, receipts, signal }: { payer: LocalAccount; receipts: ReceiptWatch; signal?: AbortSignal },
 ): AsyncGenerator<ProvisionEvent> {
   requireAttested(peer)
   requireSameMeter(peer, lease)
   const message = await provisionRequest(peer, lease, payer)
   const ask = { request: ProvisionRequestSchema, message, response: StatusUpdateSchema }
   const updates = requestStream(peer.connection, PROVISION, ask, signal ? { signal } : {})
-  for await (const status of readStatuses(updates, lease)) {
+  for await (const status of readStatuses(updates, lease, receipts)) {
     if (status.failure) throw status.failure
     if (status.phase === 'stopped')
       throw new TrustedPodsError('STATUS_NOT_RUNNING', 'the pod has already ended', { remote: true })

@@ -7,7 +7,7 @@ import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { type ErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Resource, ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { PriceKind, PriceSchema, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { OpenedQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { type Deviations, type FakeProvider, startFakeProvider } from '../../../test/support/fake-provider.ts'
@@ -117,6 +117,49 @@ test('a quote that names another meter key for receipts is refused', async () =>
     payment: { ...honest.payment, meter: fromAddress(newAddress()) },
   })
   await assertRefused('QUOTE_MISMATCH', ask({ quote }))
+})
+
+test('a quote that counts other decimals than the token has is refused: its amounts would read as less', async () => {
+  const quote = (honest: OpenedQuote) => ({ ...honest, pricing: { ...honest.pricing, decimals: 18 } })
+  await assertRefused('QUOTE_MISMATCH', ask({ quote }, { payment: { ...PAYMENT, decimals: 6 } }))
+  await ask({}, { payment: { ...PAYMENT, decimals: 6 } })
+})
+
+test('resources that only read like those that were asked for are refused', async () => {
+  const memory = create(ResourceSchema, { name: 'memory', quantity: 64n })
+  const merged = create(ResourceSchema, { name: 'cpu=500 memory', quantity: 64n })
+  const line = create(PriceSchema, {
+    resource: merged.name,
+    kind: PriceKind.RESERVE,
+    amount: '0',
+    perQuantity: 1n,
+    perSeconds: 3600n,
+  })
+  const quote = (honest: OpenedQuote): OpenedQuote => ({
+    ...honest,
+    resources: [merged],
+    pricing: { ...honest.pricing, prices: [line] },
+    payment: { ...honest.payment, ratePerHour: '0' },
+  })
+  Object.assign(provider.deviate, { quote })
+  try {
+    await assertRefused('QUOTE_MISMATCH', requestQuote(attested, [...RESOURCES, memory], { payment: PAYMENT }))
+  } finally {
+    delete provider.deviate.quote
+  }
+})
+
+test('the name of a price line cannot steer the terminal on which the change is read', () => {
+  const price = {
+    resource: '\u001b[9A\u001b[2Kcpu',
+    kind: PriceKind.RESERVE,
+    amount: '1',
+    perQuantity: 1n,
+    perSeconds: 1n,
+  }
+  const none = create(PricingTableSchema, { token: new Uint8Array(20) })
+  const quoted = create(PricingTableSchema, { token: new Uint8Array(20), prices: [price] })
+  assert.deepEqual(priceChanges(none, quoted), [' [9A [2Kcpu was not announced'])
 })
 
 test('prices are compared by what they cost, not by how they are written', () => {

@@ -24,6 +24,8 @@ export interface PaymentExpectation {
   readonly chainId: bigint
   readonly escrow: Address
   readonly token: Address
+  /** Decimals of the token as the chain has them: by others every amount that people read would be off by powers of ten. */
+  readonly decimals?: number
   /** The account that announced the provider. */
   readonly provider: Address
 }
@@ -131,6 +133,12 @@ function checkPayment({ payment, pricing }: OpenedQuote, expected: PaymentExpect
   }
   checkAddress('escrow', payment.escrow, expected.escrow)
   checkAddress('token', pricing.token, expected.token)
+  if (expected.decimals !== undefined && pricing.decimals !== expected.decimals) {
+    throw new TrustedPodsError(
+      'QUOTE_MISMATCH',
+      `the quote counts ${pricing.decimals} decimals, the token has ${expected.decimals}`,
+    )
+  }
   checkAddress('account paid', payment.provider, expected.provider)
 }
 
@@ -152,9 +160,10 @@ function checkAnswersRequest(quote: OpenedQuote, asked: CapacityRequest): void {
     throw new TrustedPodsError('QUOTE_MISMATCH', `the quote does not promise the host ${missing.join(', ')}`)
 }
 
+/** Not two lists read alike, whatever names a provider makes up. */
 function describeResources(resources: readonly Resource[]): string {
   return resources
-    .map(({ name, selector, quantity }) => `${name}${selector && `(${selector})`}=${quantity}`)
+    .map(({ name, selector, quantity }) => JSON.stringify([name, selector, `${quantity}`]))
     .sort()
     .join(' ')
 }
@@ -166,7 +175,8 @@ export function priceChanges(announced: PricingTable, quoted: PricingTable): str
   }
   return quoted.prices.flatMap((price) => {
     const before = announced.prices.find((line) => line.resource === price.resource && line.selector === price.selector)
-    const name = price.selector === '' ? price.resource : `${price.resource} (${price.selector})`
+    // The provider chose these names, and people read the line before they pay.
+    const name = boundText(price.selector === '' ? price.resource : `${price.resource} (${price.selector})`)
     if (!before) return [`${name} was not announced`]
     const order = compareAmounts(before, price)
     return order === 0 ? [] : [`${name} is ${order < 0 ? 'dearer' : 'cheaper'} than announced`]

@@ -34,7 +34,7 @@ export async function withLiveQuote(
   const wire = fromBinary(PodSchema, pod)
   const { payment } = paymentFor({ account: lease.provider.account, pricing: [] }, chain)
   const agreed = await requestQuote(attested, lease.resources, {
-    payment,
+    payment: { ...payment, decimals: lease.pricing.decimals },
     httpHosts: httpHosts(wire),
     announced: lease.pricing,
     now,
@@ -55,14 +55,15 @@ function phaseOf({ kind, openTransaction }: LeaseOf<'funded'>) {
   return { kind, openTransaction } as const
 }
 
+/** @throws TrustedPodsError WIRE_TRUNCATED when nothing was said: a pod that the provider may have must not be paid for anew. */
 async function isKnown(attested: AttestedPeer, lease: LeaseOf<'funded'>, signal?: AbortSignal): Promise<boolean> {
   try {
     for await (const _ of readStatus(attested, lease, signal ? { signal } : {})) return true
-    return false
   } catch (error) {
     if (error instanceof TrustedPodsError && error.code === 'STATUS_UNKNOWN_POD') return false
     throw error
   }
+  throw new TrustedPodsError('WIRE_TRUNCATED', 'the provider ended the status stream without a word about the pod')
 }
 
 /** The channel's terms cannot change: what they allow must be enough. */

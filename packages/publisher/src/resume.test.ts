@@ -155,6 +155,14 @@ test('a provider that already has the pod is not asked for another quote', async
   assert.deepEqual(provider.provisions[0]?.request.idempotencyKey, funded.draft.reveal().idempotencyKey)
 })
 
+test('a provider that says nothing of the pod is not taken to be without it: no other quote, nothing sent', async () => {
+  const [, funded] = await killedDeployment()
+  const lease = await outlivedQuote(funded)
+  provider.deviate.status = async function* () {}
+  await assert.rejects(resume(lease), hasCode('WIRE_TRUNCATED'))
+  assert.equal(provider.provisions.length, 0)
+})
+
 test('a running lease tells its status; one that is closing or has ended is refused', async () => {
   const [, funded] = await killedDeployment()
   const { openTransaction } = funded

@@ -31,6 +31,7 @@ export interface ResumeOptions {
 export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncGenerator<DeployEvent> {
   const { node, chain, policy, blockstore, leases } = options
   const signal = options.signal ? { signal: options.signal } : {}
+  const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...signal }
   if (lease.kind === 'closing' || lease.kind === 'ended') {
     throw new TrustedPodsError(
       'STATUS_NOT_RUNNING',
@@ -38,7 +39,7 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
     )
   }
   if (lease.kind === 'running') {
-    for await (const status of watchStatus(node, lease, signal)) yield { step: 'status', lease, status }
+    for await (const status of watchStatus(node, lease, watch)) yield { step: 'status', lease, status }
     return
   }
   const funded = lease.kind === 'opening' ? await fundChannel(chain, lease, { leases, ...signal }) : lease
@@ -58,5 +59,5 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
     reattest: prove,
     ...signal,
   })
-  for await (const status of watchStatus(node, running, signal)) yield { step: 'status', lease: running, status }
+  for await (const status of watchStatus(node, running, watch)) yield { step: 'status', lease: running, status }
 }

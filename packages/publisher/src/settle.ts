@@ -1,11 +1,12 @@
 /** Gets the money of a lease back from the chain: after the provider let go, or without it. Spec: spec/PAYMENT.md#close. */
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
-import { credit, finalizeClose, readChannel, requestClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
+import { finalizeClose, readChannel, requestClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
+import { podEscrowAbi } from '@trusted-pods/protocol/chain/gen/pod-escrow.ts'
 import type { ChannelState } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import type { Hex } from 'viem'
+import { decodeFunctionResult, encodeFunctionData, type Hex } from 'viem'
 import { inPhase, type Lease, type LeaseOf, type LeaseStore } from './lease.ts'
 import { waitMs } from './wait.ts'
 
@@ -52,20 +53,24 @@ export async function waitUntilClosed(
   }
 }
 
-/** The channel's state; undefined: it was never opened. */
+/** The channel's state; undefined: the endpoint shows none, because it was never opened or because the endpoint lags. */
 export function channelOf(chain: Chain, lease: Lease): Promise<ChannelState | undefined> {
   return readChannel(chain, channelId(lease.channel.terms, lease.channel))
 }
 
-/** Takes the refund of a closed channel out of the escrow. Safe to repeat: what was withdrawn before is not asked for again. */
+/**
+ * Takes the refund of a closed channel out of the escrow. Safe to repeat: what was withdrawn before is not asked for again.
+ * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when the endpoint, having shown the close, no longer does.
+ */
 export async function withdrawRefund(
   chain: Chain,
   lease: Lease,
-  { state, reason, leases, signal }: SettleOptions & { state: ChannelState; reason: string },
+  { reason, leases, signal }: SettleOptions & { reason: string },
 ): Promise<Ended> {
-  const { token, payer } = lease.channel.terms
+  const { token } = lease.channel.terms
+  const { state, held } = await readRefund(chain, lease)
+  if (!state.closed) throw notShown(lease, 'the close of the channel')
   const refund = state.deposited - state.claimed
-  const held = await credit(chain, { account: payer, token })
   const amount = smaller(held, refund)
   const mined = amount > 0n ? await withdraw(chain, { token, amount, signal }) : undefined
   const ended = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: state.claimed, refund, reason } as const)
@@ -75,7 +80,7 @@ export async function withdrawRefund(
 
 /**
  * Closes without the provider: asks the chain, and once the unlock delay has passed takes the refund.
- * @throws TrustedPodsError CHANNEL_NOT_FOUND when the channel was never opened.
+ * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when the endpoint does not show the channel.
  */
 export async function closeWithoutProvider(
   chain: Chain,
@@ -92,7 +97,7 @@ export async function closeWithoutProvider(
     await finalizeClose(chain, terms, { signal })
     state = await requireChannel(chain, lease)
   }
-  if (state.closed) return withdrawRefund(chain, lease, { state, reason, leases, ...(signal && { signal }) })
+  if (state.closed) return withdrawRefund(chain, lease, { reason, leases, ...(signal && { signal }) })
   const closeAt = new Date(state.closeAt * 1000)
   const closing = inPhase(lease, { kind: 'closing', closeAt, reason } as const)
   await leases.save(closing)
@@ -101,9 +106,41 @@ export async function closeWithoutProvider(
 
 async function requireChannel(chain: Chain, lease: Lease): Promise<ChannelState> {
   const state = await channelOf(chain, lease)
-  if (!state)
-    throw new TrustedPodsError('CHANNEL_NOT_FOUND', `the channel of lease ${lease.id.slice(0, 12)} is not on the chain`)
+  if (!state) throw notShown(lease)
   return state
+}
+
+/** What an endpoint does not show of a lease whose channel was opened: it lags, and nothing is known. */
+export function notShown(lease: Lease, what = 'the channel'): TrustedPodsError {
+  const opened =
+    'openTransaction' in lease ? `that was opened in transaction ${lease.openTransaction}` : 'that was open'
+  return new TrustedPodsError(
+    'CHANNEL_RPC_UNAVAILABLE',
+    `the chain does not show ${what} ${opened}: the endpoint lags or is on another fork; nothing was changed`,
+  )
+}
+
+/**
+ * The channel and what the payer may withdraw, in one call and so of one block: a credit of an older block than the close would
+ * look as if the refund had been taken.
+ */
+async function readRefund(
+  chain: Chain,
+  { channel: { terms, ...place } }: Lease,
+): Promise<{ state: ChannelState; held: bigint }> {
+  const abi = podEscrowAbi
+  const id = channelId(terms, place)
+  const calls = [
+    encodeFunctionData({ abi, functionName: 'channels', args: [id] }),
+    encodeFunctionData({ abi, functionName: 'credit', args: [terms.payer, terms.token] }),
+  ]
+  const call = { address: chain.escrow, abi, functionName: 'multicall', args: [calls] } as const
+  const { result } = await fromChain('reading the refund', chain.public.simulateContract(call))
+  const [state = '0x', held = '0x'] = result
+  return {
+    state: decodeFunctionResult({ abi, functionName: 'channels', data: state }),
+    held: decodeFunctionResult({ abi, functionName: 'credit', data: held }),
+  }
 }
 
 /** Unix seconds of the pending block: what a transaction sent now is judged by, at the least. */

@@ -8,12 +8,13 @@ import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { signReceipt } from '@trusted-pods/protocol/channel/receipt.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Receipt, UsageSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import { PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { ContainerState, PodPhase } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { counters } from '@trusted-pods/protocol/pricing/price.ts'
 import { toRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { type Deviations, type FakeProvider, startFakeProvider } from '../../../test/support/fake-provider.ts'
 import { leaseFacts } from '../../../test/support/lease-fixture.ts'
-import type { LeaseFacts } from './lease.ts'
+import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { readLogs } from './logs.ts'
 import { watchStatus } from './status.ts'
 import type { LeaseStatus } from './status-stream.ts'
@@ -40,9 +41,9 @@ after(async () => {
   await provider[Symbol.asyncDispose]()
 })
 
-async function statuses(follow = false): Promise<LeaseStatus[]> {
+async function statuses(follow = false, receipts?: ReceiptStore): Promise<LeaseStatus[]> {
   const seen: LeaseStatus[] = []
-  for await (const status of watchStatus(node, lease, { follow })) seen.push(status)
+  for await (const status of watchStatus(node, lease, { follow, ...(receipts && { receipts }) })) seen.push(status)
   return seen
 }
 
@@ -55,7 +56,8 @@ async function receiptFor(seconds: bigint, change: { atMost?: bigint; quantity?:
     counters: counters(resources, lease.pricing, seconds),
   })
   const { chainId, escrow, terms } = lease.channel
-  return signReceipt(usage, { account: provider.meter, terms, chainId, escrow, table: lease.pricing })
+  const atMost = change.atMost === undefined ? {} : { atMost: change.atMost }
+  return signReceipt(usage, { account: provider.meter, terms, chainId, escrow, table: lease.pricing, ...atMost })
 }
 
 test('a status has words for numbers, containers, endpoints, and what a verified receipt says', async () => {
@@ -95,6 +97,81 @@ test('a receipt for more than was reserved, or for longer than the lease is old,
     const [status] = await statuses()
     assert.equal(status?.receipt.kind, 'invalid')
   }
+})
+
+/** A provider that sends one status for each of these receipts, the last of a pod that has ended. */
+function sends(...receipts: readonly Receipt[]): void {
+  provider.deviate.status = async function* () {
+    for (const [i, receipt] of receipts.entries()) {
+      const phase = i === receipts.length - 1 ? PodPhase.STOPPED : PodPhase.RUNNING
+      yield { sequence: BigInt(i + 1), phase, podId, receipt }
+    }
+  }
+}
+
+function views(seen: readonly LeaseStatus[]): string[] {
+  return seen.map(({ receipt }) => (receipt.kind === 'invalid' ? receipt.reason : receipt.kind))
+}
+
+function memoryReceipts(): ReceiptStore & { kept: Receipt[] } {
+  const kept: Receipt[] = []
+  return { kept, load: async () => kept.at(-1), save: async (_, receipt) => void kept.push(receipt) }
+}
+
+test('a receipt that was capped may be followed by a higher one, none by a lower or an older one', async () => {
+  const capped = await receiptFor(300n, { atMost: 1000n })
+  const full = await receiptFor(400n)
+  sends(capped, full, full, capped, await receiptFor(500n, { atMost: 1000n }), await receiptFor(399n), full)
+  const seen = views(await statuses(true))
+  assert.deepEqual(seen.slice(0, 3), ['verified', 'verified', 'verified'])
+  assert.match(seen[3] ?? '', /counts 300 s, the one before counted 400 s/)
+  assert.match(seen[4] ?? '', /asks for 1000, the one before for 2500/)
+  assert.match(seen[5] ?? '', /counts 399 s, the one before counted 400 s/)
+  assert.equal(seen[6], 'verified')
+})
+
+test('a receipt that falls is noticed over a lost connection', async () => {
+  const [high, low] = [await receiptFor(400n), await receiptFor(300n)]
+  provider.deviate.status = async function* (_, { connection }) {
+    yield { sequence: 1n, phase: PodPhase.RUNNING, podId, receipt: high }
+    sends(low)
+    connection.abort(new Error('lost'))
+  }
+  const seen = views(await statuses(true))
+  assert.equal(seen[0], 'verified')
+  assert.match(seen[1] ?? '', /the one before counted 400 s/)
+})
+
+test('a receipt that falls is noticed by a later run, which keeps the highest alone', async () => {
+  const receipts = memoryReceipts()
+  const [high, low] = [await receiptFor(400n), await receiptFor(300n)]
+  sends(high, high)
+  await statuses(true, receipts)
+  sends(low, high)
+  const seen = views(await statuses(true, receipts))
+  assert.match(seen[0] ?? '', /the one before counted 400 s/)
+  assert.equal(seen[1], 'verified')
+  assert.deepEqual(receipts.kept, [high])
+})
+
+test('a receipt that was damaged where we keep it proves nothing against the provider', async () => {
+  const receipts = memoryReceipts()
+  const [high, low] = [await receiptFor(400n), await receiptFor(300n)]
+  receipts.kept.push({ ...high, signature: new Uint8Array(65) })
+  sends(low)
+  assert.deepEqual(views(await statuses(true, receipts)), ['verified'])
+  assert.deepEqual(receipts.kept.at(-1), low)
+})
+
+test('why a receipt does not hold repeats its names without what steers a terminal', async () => {
+  const resource = '\u001b[9A\u001b[2Kcpu'
+  const line = { ...lease.pricing.prices[0], resource }
+  const table = create(PricingTableSchema, { ...lease.pricing, prices: [line] } as typeof lease.pricing)
+  const usage = create(UsageSchema, { podId, runningSeconds: 1n, counters: [{ resource, value: '500' }] })
+  const { chainId, escrow, terms } = lease.channel
+  sends(await signReceipt(usage, { account: provider.meter, terms, chainId, escrow, table }))
+  const [reason = ''] = views(await statuses(true))
+  assert.match(reason, /it counts {2}\[9A \[2Kcpu, which has no price/)
 })
 
 test("text of the provider's cannot steer a terminal", async () => {

@@ -7,15 +7,23 @@ import { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pr
 import { requestStream } from '@trusted-pods/protocol/wire/exchange.ts'
 import { STATUS } from '@trusted-pods/protocol/wire/protocols.ts'
 import { dial, type Peer } from './dial.ts'
-import type { LeaseFacts } from './lease.ts'
+import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { isFinal } from './pod-status.ts'
+import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
 import { type LeaseStatus, readStatuses } from './status-stream.ts'
 
 export interface WatchOptions {
   /** Go on with each change until the pod has ended; otherwise one status is all. */
   follow?: boolean
+  /** Remembers the newest receipt between runs; without it a receipt that falls is seen within one run only. */
+  receipts?: ReceiptStore
   signal?: AbortSignal
+}
+
+export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
+  /** Judges the receipts, over all connections to one pod. */
+  watch?: ReceiptWatch
 }
 
 /** The pod's status, and with `follow` each that comes after, over as many connections as it takes.
@@ -23,12 +31,13 @@ export interface WatchOptions {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, signal }: WatchOptions = {},
+  { follow = false, receipts, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
+  const watch = watchReceipts(lease, receipts)
   for (let tries = 1; ; tries++) {
     try {
       await using peer = await dial(node, lease.provider, signal ? { signal } : {})
-      for await (const status of readStatus(peer, lease, { follow, ...(signal && { signal }) })) {
+      for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
         tries = 1
         yield status
         if (!follow || isFinal(status.phase)) return
@@ -45,9 +54,9 @@ export async function* watchStatus(
 export async function* readStatus(
   { connection }: Pick<Peer, 'connection'>,
   lease: LeaseFacts,
-  { follow = false, signal }: WatchOptions = {},
+  { follow = false, watch = watchReceipts(lease), signal }: ReadOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const message = { podId: fromHex(lease.id) ?? new Uint8Array(), follow }
   const ask = { request: StatusRequestSchema, message, response: StatusUpdateSchema }
-  yield* readStatuses(requestStream(connection, STATUS, ask, signal ? { signal } : {}), lease)
+  yield* readStatuses(requestStream(connection, STATUS, ask, signal ? { signal } : {}), lease, watch)
 }

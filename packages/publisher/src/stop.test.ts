@@ -16,7 +16,7 @@ import type { Address } from 'viem'
 import { type DevChain, startDevChain } from '../../../test/support/dev-chain.ts'
 import { type Deviations, type FakeProvider, startFakeProvider } from '../../../test/support/fake-provider.ts'
 import { leaseFacts, provisionDraft } from '../../../test/support/lease-fixture.ts'
-import type { Lease, LeaseFacts } from './lease.ts'
+import { inPhase, type Lease, type LeaseFacts, type LeasePhase } from './lease.ts'
 import { stopLease } from './stop.ts'
 
 const UNLOCK_DELAY = 3600
@@ -207,4 +207,95 @@ test('a chain that cannot be asked changes nothing', async () => {
     (error) => error instanceof TrustedPodsError && error.code === 'CHANNEL_RPC_UNAVAILABLE',
   )
   assert.deepEqual(saved, [])
+})
+
+/** A node of the same chain that has not seen what happened since its contracts were deployed. */
+async function behind(): Promise<{ chain: Chain } & AsyncDisposable> {
+  const node = await startDevChain()
+  const lagging = await node.connect(0)
+  assert.deepEqual([lagging.escrow, lagging.chainId], [chain.escrow, chain.chainId])
+  return { chain: lagging, [Symbol.asyncDispose]: () => node[Symbol.asyncDispose]() }
+}
+
+function isNotKnown(message: RegExp) {
+  return (error: unknown) =>
+    error instanceof TrustedPodsError && error.code === 'CHANNEL_RPC_UNAVAILABLE' && message.test(error.message)
+}
+
+test('an endpoint that lags shows no channel: a lease that was paid for stays as it is, and stops at one that does not', async () => {
+  await using lagging = await behind()
+  const lease = await running({ reachable: false })
+  assert.ok(lease.kind === 'running')
+  const { openTransaction } = lease
+  const phases: LeasePhase[] = [
+    { kind: 'funded', draft: provisionDraft(), openTransaction },
+    { kind: 'running', openTransaction },
+    { kind: 'closing', closeAt: new Date(), reason: 'gone' },
+  ]
+  for (const phase of phases) {
+    const { saved, options } = parts()
+    const opened = phase.kind === 'closing' ? 'that was open' : `opened in transaction ${openTransaction}`
+    const message = new RegExp(`the chain does not show the channel .*${opened}`)
+    await assert.rejects(stopLease(lagging.chain, inPhase(lease, phase), options), isNotKnown(message))
+    assert.deepEqual(saved, [])
+  }
+  assert.equal((await stopLease(chain, lease, parts().options)).kind, 'waiting')
+})
+
+test('an endpoint behind the block at which a lease was made does not end one that may have been paid', async () => {
+  await using lagging = await behind()
+  const base = facts()
+  const sinceBlock = (await lagging.chain.public.getBlockNumber()) + 1n
+  const channel = { ...base.channel, sinceBlock }
+  const lease: Lease = { ...base, channel, kind: 'opening', draft: provisionDraft() }
+  const { saved, options } = parts()
+  await assert.rejects(
+    stopLease(lagging.chain, lease, options),
+    isNotKnown(/whether its channel was opened is not known/),
+  )
+  assert.deepEqual(saved, [])
+})
+
+test('a lease that ended as never opened is looked up again: a channel that shows later gives its money back', async () => {
+  const start = await balance()
+  const lease = await running({ reachable: false })
+  const never = { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason: 'never opened' } as const
+  const waiting = await stopLease(chain, inPhase(lease, never), parts().options)
+  assert.equal(waiting.kind, 'waiting')
+  await advance(UNLOCK_DELAY + 1)
+  const ended = await stopLease(chain, waiting.lease, parts().options)
+  assert.ok(ended.kind === 'ended' && ended.refund === 100_000n)
+  assert.equal(await balance(), start)
+  const { saved, options } = parts()
+  assert.equal((await stopLease(chain, { ...facts(), ...never }, options)).kind, 'ended')
+  assert.deepEqual(saved, [])
+})
+
+test('an endpoint that falls behind between the close and the withdrawal does not end the lease without its refund', async () => {
+  await using lagging = await behind()
+  const start = await balance()
+  const lease = await running()
+  await settleClose(paid, lease.channel.terms)
+  const { simulateContract } = lagging.chain.public
+  const flapping = { ...chain, public: { ...chain.public, simulateContract } } as Chain
+  const { saved, options } = parts()
+  await assert.rejects(stopLease(flapping, lease, options), isNotKnown(/does not show the close of the channel/))
+  assert.deepEqual(saved, [])
+  const ended = await stopLease(chain, lease, options)
+  assert.ok(ended.kind === 'ended' && ended.withdrawal !== undefined)
+  assert.equal(await balance(), start)
+})
+
+test('a last receipt below one that was seen before is told as one that does not hold', async () => {
+  const lease = await running()
+  await advance(3700)
+  const [seen, last] = [await receiptFor(lease), await receiptFor(lease, 0n)]
+  provider.deviate.stop = async () => {
+    await settleClose(paid, lease.channel.terms)
+    return { result: { case: 'settlement', value: { receipt: last } } }
+  }
+  const { options } = parts()
+  const receipts = { load: async () => seen, save: () => assert.fail('a receipt that does not hold is not kept') }
+  const outcome = await stopLease(chain, lease, { ...options, leases: { ...options.leases, receipts } })
+  assert.ok(outcome.receipt.kind === 'invalid' && outcome.kind === 'ended' && outcome.refund === 100_000n)
 })

@@ -19,9 +19,17 @@ import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { requirePayer } from './channel.ts'
 import { dial } from './dial.ts'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
+import { type ReceiptView, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, whileLost } from './reconnect.ts'
-import { channelOf, closeWithoutProvider, type Ended, type Waiting, waitUntilClosed, withdrawRefund } from './settle.ts'
-import { type ReceiptView, viewReceipt } from './status-stream.ts'
+import {
+  channelOf,
+  closeWithoutProvider,
+  type Ended,
+  notShown,
+  type Waiting,
+  waitUntilClosed,
+  withdrawRefund,
+} from './settle.ts'
 
 export interface StopOptions {
   node: Libp2p
@@ -40,20 +48,17 @@ export type StopOutcome = (Ended | Waiting) & {
 const STOP_TRIES = 3
 
 /**
+ * A lease that ended without a channel is looked up again: an endpoint that lagged may have hidden it.
  * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE and the like: nothing is known, the lease stays as it was; CHANNEL_WALLET,
  * CHANNEL_WRONG_CHAIN: not the wallet or chain of this lease.
  */
 export async function stopLease(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
-  if (lease.kind === 'ended')
-    return { kind: 'ended', lease, paid: lease.paid, refund: lease.refund, receipt: { kind: 'none' } }
+  if (lease.kind === 'ended' && lease.paid + lease.refund > 0n) return ended(lease)
   requirePayer(chain, lease)
   const state = await channelOf(chain, lease)
-  if (!state) return neverOpened(chain, lease, options)
+  if (!state) return withoutChannel(chain, lease, options)
   if (state.closed)
-    return {
-      ...(await withdrawRefund(chain, lease, { ...options, state, reason: 'closed' })),
-      receipt: { kind: 'none' },
-    }
+    return { ...(await withdrawRefund(chain, lease, { ...options, reason: 'closed' })), receipt: { kind: 'none' } }
   if (lease.kind === 'closing')
     return {
       ...(await closeWithoutProvider(chain, lease, { ...options, reason: lease.reason })),
@@ -66,10 +71,10 @@ async function stopByProvider(chain: Chain, lease: Lease, options: StopOptions):
   const { report = () => {}, signal } = options
   try {
     const settlement = await requestStop(lease, options)
-    const receipt = await viewReceipt(settlement.receipt, lease)
+    const receipt = await watchReceipts(lease, options.leases.receipts).view(settlement.receipt)
     report('the pod has ended; waiting for the provider to close the channel')
-    const state = await waitUntilClosed(chain, lease, signal ? { signal } : {})
-    if (state) return { ...(await withdrawRefund(chain, lease, { ...options, state, reason: 'stopped' })), receipt }
+    if (await waitUntilClosed(chain, lease, signal ? { signal } : {}))
+      return { ...(await withdrawRefund(chain, lease, { ...options, reason: 'stopped' })), receipt }
     report('the provider does not close the channel: closing it without the provider')
     return {
       ...(await closeWithoutProvider(chain, lease, { ...options, reason: 'stopped, not closed by the provider' })),
@@ -87,7 +92,7 @@ async function stopByProvider(chain: Chain, lease: Lease, options: StopOptions):
 function whyWithoutProvider(error: unknown): string | undefined {
   if (!(error instanceof TrustedPodsError)) return undefined
   if (isLostConnection(error)) return 'the provider cannot be reached'
-  if (error.code.startsWith('CHANNEL_') && !error.remote) return undefined
+  if (/^(CHANNEL|PLATFORM)_/.test(error.code) && !error.remote) return undefined
   return `the provider does not stop the pod (${error.code})`
 }
 
@@ -110,25 +115,53 @@ function requireSettlement({ result }: StopResponse): Settlement {
   throw new TrustedPodsError('WIRE_MALFORMED', 'the answer to a stop holds neither a settlement nor a refusal')
 }
 
+/**
+ * The chain shows no channel. An endpoint that lags shows none either: only for a lease that was never seen to be opened can it
+ * mean that there is none.
+ */
+function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> | StopOutcome {
+  switch (lease.kind) {
+    case 'opening':
+      return neverOpened(chain, lease, options)
+    case 'ended':
+      return ended(lease)
+    case 'funded':
+    case 'running':
+    case 'closing':
+      throw notShown(lease)
+  }
+}
+
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */
-async function neverOpened(chain: Chain, lease: Lease, { leases }: StopOptions): Promise<StopOutcome> {
-  const { payer } = lease.channel.terms
+async function neverOpened(chain: Chain, lease: LeaseOf<'opening'>, { leases }: StopOptions): Promise<StopOutcome> {
+  await requireNothingPending(chain, lease)
+  const never = { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason: 'never opened' } as const
+  const record = inPhase(lease, never)
+  await leases.save(record)
+  return ended(record)
+}
+
+/** @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE from an endpoint that is behind the lease, CHANNEL_NOT_FOUND while a transaction waits. */
+async function requireNothingPending(chain: Chain, { channel }: LeaseFacts): Promise<void> {
+  const { payer } = channel.terms
   const count = (blockTag: 'latest' | 'pending') =>
     fromChain('reading the nonce', chain.public.getTransactionCount({ address: payer, blockTag }))
-  const [latest, pending] = await Promise.all([count('latest'), count('pending')])
+  const height = fromChain('reading the block number', chain.public.getBlockNumber({ cacheTime: 0 }))
+  const [block, latest, pending] = await Promise.all([height, count('latest'), count('pending')])
+  if (block < channel.sinceBlock) {
+    throw new TrustedPodsError(
+      'CHANNEL_RPC_UNAVAILABLE',
+      `the endpoint is at block ${block}, the lease was made at block ${channel.sinceBlock}: whether its channel was opened is not known`,
+    )
+  }
   if (pending > latest) {
     throw new TrustedPodsError(
       'CHANNEL_NOT_FOUND',
       `the channel is not on the chain, but ${pending - latest} transactions of ${payer} still wait to be mined: try again once they are`,
     )
   }
-  const ended: LeaseOf<'ended'> = inPhase(lease, {
-    kind: 'ended',
-    endedAt: new Date(),
-    paid: 0n,
-    refund: 0n,
-    reason: 'never opened',
-  } as const)
-  await leases.save(ended)
-  return { kind: 'ended', lease: ended, paid: 0n, refund: 0n, receipt: { kind: 'none' } }
+}
+
+function ended(lease: LeaseOf<'ended'>): StopOutcome {
+  return { kind: 'ended', lease, paid: lease.paid, refund: lease.refund, receipt: { kind: 'none' } }
 }

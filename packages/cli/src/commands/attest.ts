@@ -1,6 +1,7 @@
 /** `trustedpods attest`: asks one provider for evidence and shows the verdict, check by check. Sends nothing secret, pays nothing. */
 import { formatVerdict, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import { attest as attestPeer, refusedVerdict } from '@trusted-pods/publisher/attest.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
 import { type ProviderOffer, platformIds } from '@trusted-pods/publisher/offer.ts'
@@ -33,7 +34,7 @@ async function attest(context: Context, name: string, flags: AttestFlags): Promi
   const { signal } = context
   await using own = await openNode(context)
   await using peer = await dial(own.node, offer, { signal })
-  context.output.step('wire', `connected to ${peer.connection.remoteAddr.toString()}`)
+  context.output.step('wire', `connected to ${boundText(peer.connection.remoteAddr.toString())}`)
   try {
     const { verdict } = await attestPeer(peer, policy, { platformIds: platformIds(offer), signal })
     printVerdict(context, offer, { verdict, accepted: true })

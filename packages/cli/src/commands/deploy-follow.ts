@@ -1,4 +1,5 @@
 /** Follows a deployment, new or resumed, to its running pod; after a failure says what is at risk and which ways lead out. */
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
@@ -52,7 +53,7 @@ export async function follow(
     }
   } catch (error) {
     for (const line of verdictLines(error, context.output)) context.output.step('attest', line)
-    tellWaysOut(context, leases.lastSaved ?? known)
+    tellWaysOut(context, leases.lastSaved ?? known, error)
     throw error
   }
   if (!running) return { kind: 'not-confirmed' }
@@ -72,10 +73,16 @@ function printRunning({ output }: Context, { lease, status }: { lease: Lease; st
   )
 }
 
-function tellWaysOut({ output }: Context, lease: Lease | undefined): void {
+function tellWaysOut({ output }: Context, lease: Lease | undefined, error: unknown): void {
   if (!lease || lease.kind === 'ended') return
   const id = shortId(lease.id)
   output.progress(`lease ${lease.id} (${lease.kind}) with provider ${lease.provider.peerId}: ${moneyAtRisk(lease)}`)
-  if (lease.kind !== 'closing') output.next(`trustedpods deploy --resume ${id}   # go on; nothing is paid twice`)
+  if (lease.kind !== 'closing' && !isFinal(error))
+    output.next(`trustedpods deploy --resume ${id}   # go on; nothing is paid twice`)
   output.next(`trustedpods stop ${id}   # end it and get the money back`)
+}
+
+/** The provider has refused or failed the pod for good: going on with its lease would only say so again. */
+function isFinal(error: unknown): boolean {
+  return error instanceof TrustedPodsError && error.remote && error.action !== 'retry'
 }

@@ -10,7 +10,7 @@ import type { Plan } from '@trusted-pods/publisher/plan.ts'
 import { type Command, InvalidArgumentError } from 'commander'
 import { openBlocks, removeBlocks, sweepBlocks } from '../blocks.ts'
 import { type Config, loadConfig, required } from '../config.ts'
-import { askYesNo, requireSomebodyToAsk } from '../confirm.ts'
+import { askYesNo, isInteractive, requireSomebodyToAsk } from '../confirm.ts'
 import { loadPolicy, openLeases, openNode, openPayingChain, readProviders } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { parseDeposit } from '../deposit.ts'
@@ -18,15 +18,18 @@ import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { planJson } from '../format-plan.ts'
 import { imagePublisher } from '../image-publisher.ts'
 import { DEFAULT_MANIFEST, type ManifestFile, readManifest, readSecrets } from '../manifest-file.ts'
+import { parseLimits } from '../spend-limits.ts'
 import { countOf, formatQuantity } from '../units.ts'
 import type { Run } from './command.ts'
-import { type Followed, follow, resume } from './deploy-follow.ts'
+import { follow, resume } from './deploy-follow.ts'
 
 export interface DeployFlags {
   yes?: boolean
   dryRun?: boolean
   deposit?: string
   hours?: number
+  maxPrice?: string
+  maxDeposit?: string
   provider?: string
   policy?: string
   resume?: string
@@ -41,6 +44,8 @@ export function addDeploy(program: Command, run: Run): void {
     .option('--dry-run', 'stop after the plan: no money moves, nothing secret is sent')
     .option('--deposit <amount>', 'what to put into the channel, as 1.5 or "1.5 USDC"')
     .option('--hours <n>', 'put in what the pod can cost in this time (default: 24)', parseHours)
+    .option('--max-price <amount>', 'take no quote above this per hour (with --yes: the announced price)')
+    .option('--max-deposit <amount>', 'put in no more than this (with --yes: what --hours or --deposit ask for)')
     .option('--provider <id>', 'only this provider: its peer id or account')
     .option('--policy <file>', 'policy in place of the configured one')
     .option('--resume <lease>', 'go on with a lease that an earlier run left')
@@ -54,31 +59,24 @@ function start(context: Context, path: string, flags: DeployFlags): Promise<Exit
 }
 
 async function deploy(context: Context, path: string, flags: DeployFlags): Promise<ExitCode> {
-  const { output, signal } = context
+  const { signal } = context
   if (!flags.yes && !flags.dryRun) requireSomebodyToAsk(context)
-  const file = await readManifest(path)
-  for (const warning of file.warnings) output.progress(warning)
-  output.step(
-    'manifest',
-    `${path}: ${countOf(file.manifest.containers.length, 'container')}, ${manifestResources(file.manifest).map(formatQuantity).join(', ')}`,
-  )
+  const file = await readAloud(context, path)
   const secrets = await readSecrets(file)
   const config = await loadConfig(context.configPath)
   const policy = await loadPolicy(config, flags.policy)
   const chain = await openPayingChain(config, context)
   const deposit = await parseDeposit(chain, flags)
+  const limits = await parseLimits(chain, { ...flags, unattended: flags.yes === true || !isInteractive(context) })
   const offers = await findOffers(context, { config, chain, policy, file, flags })
   const leases = openLeases(context)
-  await sweepBlocks(
-    context,
-    (await leases.list()).leases.map(({ id }) => id),
-  )
+  await sweepBlocks(context, await leases.ids())
   const podId = randomPodId()
   const leaseId = podId.slice(2)
   let plan: Plan | undefined
-  const confirm = async (agreed: Plan) => {
-    plan = agreed
-    return !flags.dryRun && (flags.yes === true || (await askYesNo(context, 'Pay the deposit and deploy?')))
+  const confirm = (made: Plan) => {
+    plan = made
+    return agrees(context, flags)
   }
   try {
     await using own = await openNode(context)
@@ -95,12 +93,13 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
       leases,
       name: file.name,
       podId,
+      limits,
       confirm,
       signal,
     }
     const events = deployOnFirst(file.manifest, offers, { ...parts, ...(deposit && { deposit }) })
     const outcome = await follow(context, events, leases)
-    return outcome.kind === 'running' ? EXIT.OK : notDeployed(context, outcome, { plan, dryRun: flags.dryRun === true })
+    return outcome.kind === 'running' ? EXIT.OK : notDeployed(context, path, flags.dryRun ? plan : undefined)
   } finally {
     // Kept only for a lease whose provider has yet to pull them.
     const left = leases.lastSaved
@@ -108,14 +107,23 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
   }
 }
 
-function notDeployed(
-  { output }: Context,
-  _: Followed,
-  { plan, dryRun }: { plan: Plan | undefined; dryRun: boolean },
-): ExitCode {
-  if (dryRun && plan) {
+async function readAloud({ output }: Context, path: string): Promise<ManifestFile> {
+  const file = await readManifest(path)
+  for (const warning of file.warnings) output.progress(warning)
+  const containers = countOf(file.manifest.containers.length, 'container')
+  output.step('manifest', `${path}: ${containers}, ${manifestResources(file.manifest).map(formatQuantity).join(', ')}`)
+  return file
+}
+
+async function agrees(context: Context, { yes = false, dryRun = false }: DeployFlags): Promise<boolean> {
+  return !dryRun && (yes || (await askYesNo(context, 'Pay the deposit and deploy?')))
+}
+
+/** @param plan what a dry run was for. */
+function notDeployed({ output }: Context, path: string, plan: Plan | undefined): ExitCode {
+  if (plan) {
     output.result('dry run: no money moved, nothing secret was sent', { dryRun: true, plan: planJson(plan) })
-    output.next('trustedpods deploy')
+    output.next(`trustedpods deploy${path === DEFAULT_MANIFEST ? '' : ` ${path}`}`)
     return EXIT.OK
   }
   output.progress('not deployed: no money moved, nothing secret was sent')

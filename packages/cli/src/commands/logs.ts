@@ -5,6 +5,7 @@ import { findLease, LEASE_ARGUMENT, openLeases, openNode } from '../connections.
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { forTerminal, toJsonLine } from '../output.ts'
+import { tellWaiting } from '../patience.ts'
 import type { Run } from './command.ts'
 
 interface LogsFlags {
@@ -39,7 +40,9 @@ async function logs(context: Context, reference: string | undefined, flags: Logs
     ...(tail !== undefined && { tail }),
   }
   await using own = await openNode(context)
+  using waiting = tellWaiting(output, 'the provider to send lines')
   for await (const line of readLogs(own.node, lease, options)) {
+    waiting[Symbol.dispose]()
     output.raw(output.format === 'json' ? `${toJsonLine(lineJson(line))}\n` : `${formatLine(line, context, flags)}\n`)
   }
   return EXIT.OK

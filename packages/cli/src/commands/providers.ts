@@ -1,6 +1,8 @@
 /** `trustedpods providers`: who is announced, at what price, and who could run a manifest. */
+
 import { manifestResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { formatAmount, formatPrice } from '@trusted-pods/protocol/pricing/notation.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import { type Choice, chooseProvider } from '@trusted-pods/publisher/choose-provider.ts'
 import type { ProviderOffer } from '@trusted-pods/publisher/offer.ts'
 import type { Command } from 'commander'
@@ -45,9 +47,9 @@ async function providers(context: Context, flags: ProvidersFlags): Promise<ExitC
 function listOffers({ output }: Context, offers: readonly ProviderOffer[]): void {
   const rows = offers.map((offer) => [
     offer.peerId,
-    offer.region || '-',
+    boundText(offer.region) || '-',
     evidenceOf(offer),
-    offer.sandbox || '-',
+    boundText(offer.sandbox) || '-',
     pricesOf(offer),
   ])
   const text =
@@ -81,15 +83,15 @@ async function rankOffers(context: Context, { config, offers, manifest, policy }
 function formatChoice({ ranked, rejected }: Choice): string {
   const fits = ranked.map(({ offer, pricing, ratePerHour }) => [
     offer.peerId,
-    offer.region || '-',
+    boundText(offer.region) || '-',
     evidenceOf(offer),
     `${formatAmount(ratePerHour, pricing)} for the first hour`,
   ])
   const others = rejected.map(({ offer, reason }) => [
     offer.peerId,
-    offer.region || '-',
+    boundText(offer.region) || '-',
     evidenceOf(offer),
-    `does not fit: ${reason}`,
+    `does not fit: ${boundText(reason)}`,
   ])
   if (fits.length + others.length === 0) return 'no provider is announced'
   return formatTable(['PROVIDER', 'REGION', 'EVIDENCE', 'OFFER'], [...fits, ...others])
@@ -99,13 +101,16 @@ function formatChoice({ ranked, rejected }: Choice): string {
 function evidenceOf({ attestations }: ProviderOffer): string {
   return (
     attestations
-      .map(({ evidenceType, simulated }) => (simulated ? `${evidenceType} (SIMULATED)` : evidenceType))
+      .map(({ evidenceType, simulated }) => boundText(simulated ? `${evidenceType} (SIMULATED)` : evidenceType))
       .join(', ') || '-'
   )
 }
 
 function pricesOf({ pricing }: ProviderOffer): string {
-  return pricing.map((table) => table.prices.map((price) => formatPrice(price, table)).join('; ')).join(' | ') || '-'
+  return (
+    pricing.map((table) => table.prices.map((price) => boundText(formatPrice(price, table))).join('; ')).join(' | ') ||
+    '-'
+  )
 }
 
 function offerJson(offer: ProviderOffer) {

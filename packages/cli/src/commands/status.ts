@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { formatStatus, statusJson } from '../format-status.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
+import { tellWaiting } from '../patience.ts'
 import type { Run } from './command.ts'
 
 interface StatusFlags {
@@ -30,7 +31,8 @@ async function status(
   { follow = false }: StatusFlags,
 ): Promise<ExitCode> {
   const { output, signal } = context
-  const lease = await findLease(openLeases(context), reference)
+  const leases = openLeases(context)
+  const lease = await findLease(leases, reference)
   if (lease.kind === 'ended' || lease.kind === 'closing') {
     output.result(
       `${lease.name} ${shortId(lease.id)}  ${lease.kind}: ${lease.reason}; ${moneyAtRisk(lease)}`,
@@ -39,7 +41,9 @@ async function status(
     return EXIT.OK
   }
   await using own = await openNode(context)
-  for await (const seen of watchStatus(own.node, lease, { follow, signal })) {
+  using waiting = tellWaiting(output, 'the provider to answer')
+  for await (const seen of watchStatus(own.node, lease, { follow, receipts: leases.receipts, signal })) {
+    waiting[Symbol.dispose]()
     output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
     if (!isFinal(seen.phase)) continue
     output.next(`trustedpods stop ${shortId(lease.id)}`)
