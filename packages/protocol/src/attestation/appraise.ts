@@ -8,11 +8,18 @@ import { appraiseBinding, type ExpectedStatement, NO_STATEMENT } from './apprais
 import { type Check, judge, rate, worstTier } from './checks.ts'
 import { EVIDENCE_TYPES, type Policy } from './policy.ts'
 import { appraiseSnp, type SnpAppraisal } from './snp/appraise-snp.ts'
-import { trustedRoots } from './snp/roots.ts'
+import { type TrustedRoot, trustedRoots } from './snp/roots.ts'
 import { reportData } from './statement.ts'
 import type { Verdict } from './verdict.ts'
 
 export type { ExpectedStatement } from './appraise-binding.ts'
+
+/** What stands at the top of the chains. */
+export interface TrustAnchors {
+  readonly snp: readonly TrustedRoot[]
+  /** SHA-256 of each root's DER, lower-case hex. */
+  readonly tdx: readonly string[]
+}
 
 export interface AppraiseOptions {
   readonly policy: Policy
@@ -20,6 +27,10 @@ export interface AppraiseOptions {
   readonly expected: ExpectedStatement
   /** Time since the nonce was drawn; left out, the caller keeps that limit itself. */
   readonly elapsedMs?: number
+  /** In place of the pinned roots and the policy's: for test vectors, by value only, never from a peer. */
+  readonly anchors?: TrustAnchors
+  /** In place of the statement's hash: for evidence that is no answer of this protocol's. 64 bytes. */
+  readonly reportData?: Uint8Array
 }
 
 /** Judges evidence. All checks are made; what could not be examined has the tier none. Accept by `isAccepted` only. */
@@ -65,7 +76,8 @@ function isOver(items: readonly Uint8Array[], count: number, bytes: number): boo
 }
 
 /** The statement says which verifier judges; what none judges is refused. */
-async function appraiseHardware(evidence: Evidence, { policy, now }: AppraiseOptions): Promise<SnpAppraisal> {
+async function appraiseHardware(evidence: Evidence, options: AppraiseOptions): Promise<SnpAppraisal> {
+  const { policy, now, anchors } = options
   const statement = evidence.statement ?? NO_STATEMENT
   const type = statement.evidenceType
   const supported = judge('format.unsupported', type === 'snp', 'snp', type || 'nothing')
@@ -74,8 +86,8 @@ async function appraiseHardware(evidence: Evidence, { policy, now }: AppraiseOpt
     policy: policy.snp,
     measurements: policy.measurements,
     revocation: policy.freshness.revocation,
-    roots: trustedRoots(policy.simulatedRoots),
-    reportData: await reportData(statement),
+    roots: anchors?.snp ?? trustedRoots(policy.simulatedRoots),
+    reportData: options.reportData ?? (await reportData(statement)),
     now,
   })
   return { ...appraisal, checks: [supported, ...appraisal.checks] }
