@@ -1,0 +1,60 @@
+/**
+ * What may be accepted of changed evidence: nothing but genuine parts, put together as they are in a vector that is accepted.
+ * Knows nothing of how the verifier works.
+ */
+import { createHash } from 'node:crypto'
+import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
+import type { Vector } from '../vectors/vector.ts'
+import { canonicalReport } from './canonical-report.ts'
+
+export class Oracle {
+  /** Digests of every genuine part. */
+  readonly #genuine = new Set<string>()
+  /** Pairs of parts that one vector has. */
+  readonly #together = new Set<string>()
+
+  /** @param accepted vectors that the verifier accepts unchanged. */
+  constructor(vectors: readonly Vector[], accepted: readonly Vector[]) {
+    for (const { evidence } of vectors) for (const digest of digests(evidence)) this.#genuine.add(digest)
+    for (const { evidence } of accepted) for (const pair of pairs(evidence)) this.#together.add(pair)
+  }
+
+  /** Why evidence that was accepted is a forgery; undefined: it is none. */
+  forgery(evidence: Evidence): string | undefined {
+    if (digests(evidence).some((digest) => !this.#genuine.has(digest))) return 'a part that nobody signed'
+    const foreign = pairs(evidence).find((pair) => !this.#together.has(pair))
+    return foreign === undefined ? undefined : `parts of different vectors (${foreign.slice(0, 40)})`
+  }
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('base64')
+}
+
+/** Of every part that a signature covers, or that holds one. */
+function digests(evidence: Evidence): string[] {
+  const { certificates, crls, collateral } = evidence
+  return [
+    digest(canonicalReport(evidence)),
+    ...certificates.map(digest),
+    ...crls.map(digest),
+    ...collateral.flatMap(({ body, signature, certificates: chain }) => [
+      digest(body),
+      digest(signature),
+      ...chain.map(digest),
+    ]),
+  ]
+}
+
+/** Report with its key, each certificate with its issuer, the root with each list, each collateral with its signature. */
+function pairs(evidence: Evidence): string[] {
+  const { certificates, crls, collateral } = evidence
+  const chain = [canonicalReport(evidence), ...certificates]
+  const root = certificates.at(-1) ?? chain[0] ?? new Uint8Array()
+  const pair = (kind: string, a: Uint8Array, b: Uint8Array) => `${kind} ${digest(a)} ${digest(b)}`
+  return [
+    ...chain.slice(1).map((certificate, i) => pair('issued', chain[i] ?? certificate, certificate)),
+    ...crls.map((list) => pair('revocation', root, list)),
+    ...collateral.map(({ body, signature }) => pair('collateral', body, signature)),
+  ]
+}
