@@ -6,7 +6,7 @@ import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
 import { appraiseVector } from '../vectors/judge-vector.ts'
 import { isBroken, readVectors, type Vector } from '../vectors/vector.ts'
 import { mutateEvidence } from './mutate-evidence.ts'
-import { Oracle } from './oracle.ts'
+import { isSound, Oracle } from './oracle.ts'
 import { randomOf } from './random.ts'
 
 export interface FuzzTask {
@@ -43,9 +43,9 @@ async function prepare({ folders, kind }: FuzzTask): Promise<{ vectors: Vector[]
   const usable = read.filter((vector): vector is Vector => !isBroken(vector))
   const chosen = usable.filter((vector) => kind === undefined || vector.kind === kind)
   if (chosen.length === 0) throw new RangeError(`no vector in ${folders.join(', ') || 'no folder'}`)
-  const accepted: Vector[] = []
-  for (const vector of chosen) if (isAcceptedTier((await appraiseVector(vector)).tier)) accepted.push(vector)
-  return { vectors: chosen, oracle: new Oracle(chosen, accepted) }
+  const sound: Vector[] = []
+  for (const vector of chosen) if (isSound(vector, (await appraiseVector(vector)).codes)) sound.push(vector)
+  return { vectors: chosen, oracle: new Oracle(chosen, sound) }
 }
 
 function isAcceptedTier(tier: string): boolean {

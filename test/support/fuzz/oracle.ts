@@ -1,5 +1,5 @@
 /**
- * What may be accepted of changed evidence: nothing but genuine parts, put together as they are in a vector that is accepted.
+ * What may be accepted of changed evidence: nothing but genuine parts, put together as they are in a sound vector.
  * Knows nothing of how the verifier works.
  */
 import { createHash } from 'node:crypto'
@@ -13,10 +13,10 @@ export class Oracle {
   /** Pairs of parts that one vector has. */
   readonly #together = new Set<string>()
 
-  /** @param accepted vectors that the verifier accepts unchanged. */
-  constructor(vectors: readonly Vector[], accepted: readonly Vector[]) {
+  /** @param sound vectors whose parts belong together: nothing but the policy or the time may speak against them. */
+  constructor(vectors: readonly Vector[], sound: readonly Vector[]) {
     for (const { evidence } of vectors) for (const digest of digests(evidence)) this.#genuine.add(digest)
-    for (const { evidence } of accepted) for (const pair of pairs(evidence)) this.#together.add(pair)
+    for (const { evidence } of sound) for (const pair of pairs(evidence)) this.#together.add(pair)
   }
 
   /** Why evidence that was accepted is a forgery; undefined: it is none. */
@@ -25,6 +25,22 @@ export class Oracle {
     const foreign = pairs(evidence).find((pair) => !this.#together.has(pair))
     return foreign === undefined ? undefined : `parts of different vectors (${foreign.slice(0, 40)})`
   }
+}
+
+const ABOUT_PARTS = ['chain.', 'signature.', 'format.', 'collateral.', 'qe.', 'event-log.']
+/** Of those, the ones that speak of the time. */
+const ABOUT_TIME = [
+  'chain.expired',
+  'chain.not-yet-valid',
+  'chain.revocation-stale',
+  'collateral.expired',
+  'collateral.not-yet-valid',
+]
+
+/** Whether a vector with these failed checks has parts that belong together. */
+export function isSound({ evidence }: Vector, failed: readonly string[]): boolean {
+  const time = evidence.crls.length === 0 ? [...ABOUT_TIME, 'chain.revocation-unknown'] : ABOUT_TIME
+  return failed.every((code) => time.includes(code) || !ABOUT_PARTS.some((prefix) => code.startsWith(prefix)))
 }
 
 function digest(bytes: Uint8Array): string {
