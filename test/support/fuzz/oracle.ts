@@ -28,8 +28,9 @@ export class Oracle {
 }
 
 const ABOUT_PARTS = ['chain.', 'signature.', 'format.', 'collateral.', 'qe.', 'event-log.']
-/** Of those, the ones that speak of the time. */
+/** Of those, the ones that speak of the time, or of what a genuine list says. */
 const ABOUT_TIME = [
+  'chain.revoked',
   'chain.expired',
   'chain.not-yet-valid',
   'chain.revocation-stale',

@@ -90,7 +90,8 @@ async function appraiseHardware(evidence: Evidence, options: AppraiseOptions): P
     reportData: options.reportData ?? (await reportData(statement)),
     now,
   })
-  return { ...appraisal, checks: [supported, ...appraisal.checks] }
+  const isJudged = appraisal.checks.some(({ code }) => code === 'format.unsupported')
+  return { ...appraisal, checks: isJudged ? appraisal.checks : [supported, ...appraisal.checks] }
 }
 
 /** Ties the evidence to a chip. A simulated chip id means nothing, so not pinning it says no more than trust.simulated. */

@@ -60,14 +60,30 @@ export async function issueCertificate(request: CertificateRequest): Promise<Uin
   return await signed(tbs, issuerKey)
 }
 
-/** DER of a version 2 list that revokes nothing. */
-export async function issueEmptyCrl(
-  issuer: CertificateName,
-  issuerKey: KeyObject,
-  validity: { thisUpdate: Date; nextUpdate: Date },
-): Promise<Uint8Array> {
-  const { thisUpdate, nextUpdate } = validity
-  const tbs = sequence(integer(1), pssSha384(), name(issuer), time(thisUpdate), time(nextUpdate))
+export interface CrlRequest {
+  readonly issuer: CertificateName
+  readonly issuerKey: KeyObject
+  readonly thisUpdate: Date
+  readonly nextUpdate: Date
+  /** Serial numbers, revoked at `thisUpdate`. */
+  readonly revoked?: readonly number[]
+  /** Encoded extensions. */
+  readonly extensions?: readonly Uint8Array[]
+}
+
+/** DER of a version 2 list. */
+export async function issueCrl(request: CrlRequest): Promise<Uint8Array> {
+  const { issuer, issuerKey, thisUpdate, nextUpdate, revoked = [], extensions = [] } = request
+  const entries = revoked.map((serial) => sequence(integer(serial), time(thisUpdate)))
+  const tbs = sequence(
+    integer(1),
+    pssSha384(),
+    name(issuer),
+    time(thisUpdate),
+    time(nextUpdate),
+    ...(entries.length > 0 ? [sequence(...entries)] : []),
+    ...(extensions.length > 0 ? [explicit(0, sequence(...extensions))] : []),
+  )
   return await signed(tbs, issuerKey)
 }
 

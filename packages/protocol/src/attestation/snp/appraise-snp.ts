@@ -13,6 +13,7 @@ import {
   appraiseIdBlock,
   appraiseMeasurement,
   appraiseReportData,
+  appraiseVersion,
 } from './appraise-guest.ts'
 import { appraiseRevocation } from './appraise-revocation.ts'
 import { appraiseTcb } from './appraise-tcb.ts'
@@ -75,8 +76,11 @@ interface ChainReading {
 
 function readReport(raw: Uint8Array): ReportReading {
   const isWhole = raw.length === REPORT_BYTES
-  const checks = [judge('format.length', isWhole, `${REPORT_BYTES} bytes`, `${raw.length} bytes`)]
-  return isWhole ? { checks, value: parseSnpReport(raw) } : { checks }
+  const length = judge('format.length', isWhole, `${REPORT_BYTES} bytes`, `${raw.length} bytes`)
+  if (!isWhole) return { checks: [length] }
+  const value = parseSnpReport(raw)
+  const { isKnown, checks } = appraiseVersion(value)
+  return { checks: [length, ...checks], ...(isKnown && { value }) }
 }
 
 async function readChain({ certificates, crls }: SnpEvidence, options: SnpOptions): Promise<ChainReading> {
