@@ -1,6 +1,6 @@
 /**
- * The one signature algorithm of AMD's certificates and revocation lists: RSASSA-PSS, SHA-384, MGF1 SHA-384, salt 48.
- * Source: RFC 4055 §3.1. Pure.
+ * The signature algorithms of certificates and revocation lists. AMD's: RSASSA-PSS, SHA-384, MGF1 SHA-384, salt 48.
+ * Intel's: ECDSA with SHA-256. Source: RFC 4055 §3.1, RFC 5758 §3.2. Pure.
  */
 import { toBufferSource } from '../bytes.ts'
 import { DerCursor, type DerValue, readOid, readSmallInteger, TAG } from './der.ts'
@@ -10,7 +10,15 @@ const MGF1 = '1.2.840.113549.1.1.8'
 const SHA384 = '2.16.840.1.101.3.4.2.2'
 const SALT_BYTES = 48
 
-/** Whether an AlgorithmIdentifier is it. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED where it cannot be read. */
+const ECDSA_SHA256 = '1.2.840.10045.4.3.2'
+
+/** Whether an AlgorithmIdentifier is ECDSA with SHA-256, which has no parameters. @throws as below. */
+export function isEcdsaSha256(algorithm: DerValue): boolean {
+  const cursor = new DerCursor(algorithm.content)
+  return readOid(cursor.next(TAG.oid)) === ECDSA_SHA256 && cursor.isDone
+}
+
+/** Whether an AlgorithmIdentifier is RSASSA-PSS as AMD uses it. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED where it cannot be read. */
 export function isPssSha384(algorithm: DerValue): boolean {
   const cursor = new DerCursor(algorithm.content)
   if (readOid(cursor.next(TAG.oid)) !== RSASSA_PSS) return false

@@ -90,15 +90,15 @@ export function appraiseReportData({ reportData }: SnpReport, expected: Uint8Arr
 
 interface Reference {
   readonly name: string
-  readonly snp: { readonly launch: readonly string[]; readonly hostData: readonly string[] }
+  readonly snp?: { readonly launch: readonly string[]; readonly hostData: readonly string[] }
 }
 
 /** MEASUREMENT and HOST_DATA must be in one entry of the reference values. */
 export function appraiseMeasurement({ measurement, hostData }: SnpReport, references: readonly Reference[]): Check[] {
   const launch = toHex(measurement)
   const host = toHex(hostData)
-  const launched = references.filter(({ snp }) => snp.launch.includes(launch))
-  const isKnownHost = launched.some(({ snp }) => snp.hostData.includes(host))
+  const launched = references.filter(({ snp }) => snp?.launch.includes(launch))
+  const isKnownHost = launched.some(({ snp }) => snp?.hostData.includes(host))
   const stacks = launched.map(({ name }) => name).join(', ')
   const wantedHost = launched.length === 0 ? 'a value beside a known stack' : `one of those of ${stacks}`
   return [
