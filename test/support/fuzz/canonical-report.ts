@@ -6,18 +6,22 @@ import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_
 import { join } from './mutate-bytes.ts'
 
 const HEADER = '-----BEGIN CERTIFICATE-----'
+const PEM = /-----BEGIN CERTIFICATE-----([\s\S]*?)-----END CERTIFICATE-----/g
 
 export function canonicalReport({ statement, report }: Evidence): Uint8Array {
   if (statement?.evidenceType !== 'tdx') return report
-  const text = Buffer.from(report).toString('latin1')
-  const at = text.indexOf(HEADER)
-  if (at < 0) return report
-  // Three lengths and the type before the chain follow from it.
-  const ders = [...text.slice(at).matchAll(/-----BEGIN CERTIFICATE-----([\s\S]*?)-----END CERTIFICATE-----/g)].map(
-    ([, base64]) => new Uint8Array(Buffer.from(base64 ?? '', 'base64')),
-  )
-  const body = signedParts(report, at)
-  return body === undefined ? report : join(body, ...ders)
+  const body = signedParts(report, latin1(report).indexOf(HEADER))
+  return body === undefined ? report : join(body, ...quoteCertificates(report))
+}
+
+/** DER of the certificates in a quote: PCK, its CA, the root. */
+export function quoteCertificates(report: Uint8Array): Uint8Array[] {
+  return [...latin1(report).matchAll(PEM)].map(([, base64]) => new Uint8Array(Buffer.from(base64 ?? '', 'base64')))
+}
+
+/** One character for each byte. */
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1')
 }
 
 /** Everything before the chain but the lengths of what holds it. */
@@ -25,6 +29,7 @@ function signedParts(report: Uint8Array, chainAt: number): Uint8Array | undefine
   const authBytes = 32
   const outer = chainAt - 4 - 2 - authBytes - 2 - 64 - 384 - 4
   const whole = outer - 2 - 64 - 64 - 4
+  // No chain: chainAt is -1.
   if (whole < 0) return undefined
   return join(report.subarray(0, whole), report.subarray(whole + 4, outer), report.subarray(outer + 4, chainAt - 4))
 }

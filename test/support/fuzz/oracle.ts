@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import type { Vector } from '../vectors/vector.ts'
-import { canonicalReport } from './canonical-report.ts'
+import { canonicalReport, quoteCertificates } from './canonical-report.ts'
 
 export class Oracle {
   /** Digests of every genuine part. */
@@ -63,15 +63,15 @@ function digests(evidence: Evidence): string[] {
   ]
 }
 
-/** Report with its key, each certificate with its issuer, the root with each list, each collateral with its signature. */
+/** Report with its key, each certificate with its issuer, the authorities with each list, each collateral with its signature. */
 function pairs(evidence: Evidence): string[] {
-  const { certificates, crls, collateral } = evidence
+  const { certificates, crls, collateral, report } = evidence
   const chain = [canonicalReport(evidence), ...certificates]
-  const root = certificates.at(-1) ?? chain[0] ?? new Uint8Array()
-  const pair = (kind: string, a: Uint8Array, b: Uint8Array) => `${kind} ${digest(a)} ${digest(b)}`
+  const authorities = certificates.length > 0 ? certificates.slice(-1) : quoteCertificates(report).slice(1)
+  const pair = (kind: string, ...parts: Uint8Array[]) => [kind, ...parts.map(digest)].join(' ')
   return [
     ...chain.slice(1).map((certificate, i) => pair('issued', chain[i] ?? certificate, certificate)),
-    ...crls.map((list) => pair('revocation', root, list)),
+    ...crls.map((list) => pair('revocation', list, ...authorities)),
     ...collateral.map(({ body, signature }) => pair('collateral', body, signature)),
   ]
 }

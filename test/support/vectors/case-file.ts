@@ -19,7 +19,9 @@ export interface CaseEntry {
   readonly quote?: string
   readonly collateral?: string | null
   readonly collateralOverrides?: Readonly<Record<string, unknown>>
+  /** Intel's word; null: none is to be had. */
   readonly expectedTcbStatus?: string | null
+  readonly advisories?: readonly string[]
   /** The only root to trust; left out: the pinned ones. */
   readonly trustedRoot?: string
   /** ISO 8601. */

@@ -8,6 +8,8 @@ export interface Finding {
   readonly tier: Tier
   /** Of the checks that did not pass. */
   readonly codes: readonly string[]
+  /** `OutOfDate INTEL-SA-00960`, where the hardware is TDX and there is a status. */
+  readonly tcb?: string
 }
 
 export interface VectorResult extends Finding {
@@ -21,9 +23,14 @@ const UNPINNED = 'platform.unpinned'
 /** Appraises by the public verifier. `anchors: false`: with the pinned roots in place of the vector's. */
 export async function appraiseVector(vector: Vector, { anchors = true } = {}): Promise<Finding> {
   const { anchors: own, ...options } = vector.options
-  const { checks } = await appraise(vector.evidence, { ...options, ...(anchors && own && { anchors: own }) })
+  const { checks, tcb } = await appraise(vector.evidence, { ...options, ...(anchors && own && { anchors: own }) })
   const judged = checks.filter(({ code }) => code !== UNPINNED)
-  return { tier: worstTier(judged), codes: failedCodes(judged) }
+  const told = tcb && { tcb: formatTcb(tcb.status, vector.tcb?.advisories && tcb.advisories) }
+  return { tier: worstTier(judged), codes: failedCodes(judged), ...told }
+}
+
+function formatTcb(status: string, advisories: readonly string[] = []): string {
+  return [status, ...advisories.toSorted()].join(' ')
 }
 
 function failedCodes(checks: readonly Check[]): string[] {
@@ -37,6 +44,9 @@ export async function judgeVector(vector: Vector): Promise<VectorResult> {
   const hasAny = vector.anyOf.length === 0 || vector.anyOf.some((code) => found.codes.includes(code))
   if (found.tier !== vector.expected || missing.length > 0 || !hasAny)
     return { ...found, wrong: describe(vector, found) }
+  const tcb = vector.tcb && formatTcb(vector.tcb.status, vector.tcb.advisories)
+  if (tcb !== undefined && tcb !== found.tcb)
+    return { ...found, wrong: `expected TCB ${tcb}, got ${found.tcb ?? 'none'}` }
   if (!vector.isForeign) return found
   const pinned = await appraiseVector(vector, { anchors: false })
   if (pinned.tier === 'contraindicated' && isUntrusted(pinned)) return found

@@ -22,6 +22,8 @@ export interface Vector {
   readonly codes: readonly string[]
   /** One must be found; empty: none need be. */
   readonly anyOf: readonly string[]
+  /** TDX: what Intel says of the platform; undefined: nothing is wanted. */
+  readonly tcb?: { readonly status: string; readonly advisories?: readonly string[] }
   readonly isForeign: boolean
 }
 
@@ -70,7 +72,8 @@ async function mutate(entry: MutationEntry, bases: ReadonlyMap<string, CaseEntry
   if (entry.offset >= report.length) throw new TypeError(`offset ${entry.offset} of ${report.length} bytes`)
   report[entry.offset] = (report[entry.offset] ?? 0) ^ entry.xor
   const { expected } = entry
-  return { ...vector, id: mutationId(entry), evidence: { ...vector.evidence, report }, expected, codes: [], anyOf: [] }
+  const { tcb: _, ...rest } = vector
+  return { ...rest, id: mutationId(entry), evidence: { ...vector.evidence, report }, expected, codes: [], anyOf: [] }
 }
 
 /** Nothing signs the statement of a vector: it only has to be whole. */
@@ -103,6 +106,9 @@ async function toVector(entry: CaseEntry, folder: string): Promise<Vector> {
     expected: entry.expected,
     codes: entry.codes ?? (entry.code ? [entry.code] : []),
     anyOf: entry.codesAnyOf ?? [],
+    ...(entry.expectedTcbStatus && {
+      tcb: { status: entry.expectedTcbStatus, ...(entry.advisories && { advisories: entry.advisories }) },
+    }),
     isForeign,
   }
 }
