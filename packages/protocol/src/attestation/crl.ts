@@ -50,14 +50,21 @@ export function parseCrl(der: Uint8Array): RevocationList {
 
 function parseEntries(entries: DerCursor): Set<string> {
   const revoked = new Set<string>()
+  // Entries mostly have the same time and reason: what was read once need not be read again.
+  let time: Uint8Array = new Uint8Array()
+  let reason: Uint8Array = new Uint8Array()
   for (let count = 1; !entries.isDone; count++) {
     if (count > MAX_ENTRIES) throw malformed(`at most ${MAX_ENTRIES} revoked certificates`, 'more')
     const entry = new DerCursor(entries.next(TAG.sequence).content)
     revoked.add(toHex(readUnsigned(entry.next(TAG.integer))))
-    readTime(entry.any())
+    const revokedAt = entry.any()
+    if (!equalBytes(revokedAt.raw, time)) readTime(revokedAt)
+    time = revokedAt.raw
     const extensions = entry.optional(TAG.sequence)
     entry.end()
-    if (extensions !== undefined) refuseCriticalIn(parseExtensions(extensions))
+    if (extensions === undefined || equalBytes(extensions.raw, reason)) continue
+    refuseCriticalIn(parseExtensions(extensions))
+    reason = extensions.raw
   }
   return revoked
 }

@@ -54,18 +54,23 @@ export interface TdxAppraisal {
 export async function appraiseTdx(evidence: TdxEvidence, options: TdxOptions): Promise<TdxAppraisal> {
   const pool = new CertificatePool()
   const { quote, checks: format } = parseTdxQuote(evidence.report)
+  const guest = judgeGuest(quote, evidence, options)
   const chain = readPart('format.certificates', 'a PCK chain', () => quote && readPckChain(quote.pckChain, pool))
+  const enclave = quote && chain.value && appraiseQeSignature(quote, chain.value)
+  // From here on threads verify what was read, while the rest is read here.
+  await chain.value?.root.key
   const collateral = readPart('format.collateral', 'TCB info and QE identity', () =>
     readCollateral(evidence.collateral, pool),
   )
   const parts: Parts = { evidence, options, pool, quote, chain: chain.value, collateral: collateral.value }
-  const [guest, endorsed, signed] = await Promise.all([judgeGuest(parts), judgeChains(parts), judgeCollateral(parts)])
+  const [endorsed, signed] = await Promise.all([judgeChains(parts), judgeCollateral(parts)])
   const { tcb, checks: tcbChecks } = judgeTcb(parts)
   const checks = [
     ...format,
     ...chain.checks,
     ...collateral.checks,
-    ...guest,
+    ...(await guest),
+    ...(enclave ? [await enclave] : []),
     ...endorsed.checks,
     ...signed,
     ...tcbChecks,
@@ -102,21 +107,19 @@ function readPart<T>(code: CheckCode, wanted: string, read: () => T | undefined)
 }
 
 /** What the quote says by itself. */
-async function judgeGuest({ quote, evidence, options, chain }: Parts): Promise<Check[]> {
+async function judgeGuest(
+  quote: TdxQuote | undefined,
+  { eventLog }: TdxEvidence,
+  { policy, measurements, reportData }: TdxOptions,
+): Promise<Check[]> {
   if (quote === undefined) return []
-  const { policy, measurements, reportData } = options
-  const [signed, enclave, measured] = await Promise.all([
-    appraiseQuote(quote),
-    chain && appraiseQeSignature(quote, chain),
-    appraiseMeasurement(quote.td, measurements, evidence.eventLog),
-  ])
-  const { reportData: got } = quote.td
-  const isBound = equalBytes(got, reportData)
+  const { td } = quote
+  const [signed, measured] = await Promise.all([appraiseQuote(quote), appraiseMeasurement(td, measurements, eventLog)])
+  const isBound = equalBytes(td.reportData, reportData)
   return [
     ...signed,
-    ...(enclave ? [enclave] : []),
-    judge('binding.report-data', isBound, toHex(reportData), toHex(got), 'quote REPORTDATA'),
-    ...appraiseTd(quote.td, policy),
+    judge('binding.report-data', isBound, toHex(reportData), toHex(td.reportData), 'quote REPORTDATA'),
+    ...appraiseTd(td, policy),
     ...measured,
   ]
 }

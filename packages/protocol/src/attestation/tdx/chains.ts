@@ -35,7 +35,17 @@ export function readChain(name: string, ders: readonly Uint8Array[], pool: Certi
   if (leaf === undefined || root === undefined || leaf === root) {
     throw new TrustedPodsError('ATTEST_EVIDENCE_MALFORMED', `${name} chain: expected 2 or more, got ${ders.length}`)
   }
+  for (const [i, issuer] of certificates.slice(1).entries()) startVerification(certificates[i], issuer, pool)
   return { name, leaf, certificates, root }
+}
+
+/** The pool keeps what comes of it: threads verify while the rest is read. */
+function startVerification(
+  certificate: PooledCertificate | undefined,
+  issuer: PooledCertificate,
+  pool: CertificatePool,
+) {
+  if (certificate !== undefined) void pool.isSignedBy(certificate, issuer)
 }
 
 /** What vouches for the chains: one trusted root under all of them. */
