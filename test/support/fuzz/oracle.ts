@@ -2,7 +2,7 @@
  * What may be accepted of changed evidence: nothing but genuine parts, put together as they are in a sound vector.
  * Knows nothing of how the verifier works.
  */
-import { createHash } from 'node:crypto'
+import { createHash, verify, X509Certificate } from 'node:crypto'
 import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import type { Vector } from '../vectors/vector.ts'
 import { canonicalReport, quoteCertificates } from './canonical-report.ts'
@@ -22,6 +22,7 @@ export class Oracle {
   /** Why evidence that was accepted is a forgery; undefined: it is none. */
   forgery(evidence: Evidence): string | undefined {
     if (digests(evidence).some((digest) => !this.#genuine.has(digest))) return 'a part that nobody signed'
+    if (!evidence.collateral.every(isSigned)) return 'collateral with the signature of another'
     const foreign = pairs(evidence).find((pair) => !this.#together.has(pair))
     return foreign === undefined ? undefined : `parts of different vectors (${foreign.slice(0, 40)})`
   }
@@ -63,7 +64,13 @@ function digests(evidence: Evidence): string[] {
   ]
 }
 
-/** Report with its key, each certificate with its issuer, the authorities with each list, each collateral with its signature. */
+function isSigned({ body, signature, certificates: [signer] }: Evidence['collateral'][number]): boolean {
+  if (signer === undefined) return false
+  const key = new X509Certificate(signer).publicKey
+  return verify('sha256', body, { key, dsaEncoding: 'ieee-p1363' }, signature)
+}
+
+/** Report with its key, each certificate with its issuer, the authorities with each list, each kind of collateral with its signers. */
 function pairs(evidence: Evidence): string[] {
   const { certificates, crls, collateral, report } = evidence
   const chain = [canonicalReport(evidence), ...certificates]
@@ -72,6 +79,6 @@ function pairs(evidence: Evidence): string[] {
   return [
     ...chain.slice(1).map((certificate, i) => pair('issued', chain[i] ?? certificate, certificate)),
     ...crls.map((list) => pair('revocation', list, ...authorities)),
-    ...collateral.map(({ body, signature }) => pair('collateral', body, signature)),
+    ...collateral.map(({ kind, certificates: signers }) => pair(kind, ...signers)),
   ]
 }
