@@ -74,7 +74,7 @@ async function makeCrl({ rootKey }: DevelopmentRoot, now: Date): Promise<Uint8Ar
   })
 }
 
-function toPem(bytes: Uint8Array): string {
+export function toPem(bytes: Uint8Array): string {
   const lines =
     Buffer.from(bytes)
       .toString('base64')
