@@ -45,7 +45,7 @@ export async function startProvider(config: ProviderConfig, { log }: { log: Logg
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   await using stack = new AsyncDisposableStack()
   const keys = await loadProviderKeys(stateDir)
-  const attester = await openAttester(config.attester, { stateDir, log })
+  const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
   const chain = await connectChain(config.chain, {
     account: await loadWalletKey(config.walletKeyFile),
     pollingIntervalMs: 250,
