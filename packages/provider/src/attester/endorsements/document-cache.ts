@@ -69,7 +69,7 @@ export class DocumentCache implements AsyncDisposable {
     this.#stop.abort(new Error('the provider is stopping'))
     const entries = await Promise.all(this.#entries.values())
     for (const { timer } of entries) clearTimeout(timer)
-    await Promise.all(entries.map(({ fetching }) => fetching))
+    await Promise.all(entries.flatMap(({ fetching }) => (fetching ? [fetching] : [])))
   }
 
   #entry(request: DocumentRequest): Promise<Entry> {
