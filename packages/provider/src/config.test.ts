@@ -15,6 +15,12 @@ test('the example configuration is read, paths from its folder, quantities in th
   assert.equal(config.attester, 'configfs-tsm')
 })
 
+test('every attester that there is can be named', () => {
+  for (const kind of ['configfs-tsm', 'simulated', 'simulated-tdx']) {
+    assert.equal(parse(example.replace('attester: configfs-tsm', `attester: ${kind}`)).attester, kind)
+  }
+})
+
 test('a mirror takes the place of the service that it is named for', () => {
   const { endorsements } = parse(`${example}\nendorsements: {kds: 'http://10.0.0.2:8080/'}`)
   assert.equal(endorsements.kds, 'http://10.0.0.2:8080')

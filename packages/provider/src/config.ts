@@ -7,6 +7,7 @@ import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
 import type { Address } from 'viem'
 import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
 import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
+import { ATTESTER_KINDS, type AttesterKind } from './attester/open-attester.ts'
 
 export interface ProviderConfig {
   /** Keys, journal, blocks, embedded engine. */
@@ -18,7 +19,7 @@ export interface ProviderConfig {
   readonly http: { readonly host: string; readonly port: number; readonly hosts: readonly string[] }
   /** Socket of the container engine; absent: found, or embedded. */
   readonly engineSocket?: string
-  readonly attester: 'simulated' | 'configfs-tsm'
+  readonly attester: AttesterKind
   /** Where certificates, revocation lists and collateral are fetched. */
   readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
@@ -124,8 +125,8 @@ function readHttp(root: ConfigSection): ProviderConfig['http'] {
 /** Never by default: a provider that simulates says so in its own file. */
 function readAttester(root: ConfigSection): ProviderConfig['attester'] {
   const attester = root.text('attester')
-  if (attester === 'simulated' || attester === 'configfs-tsm') return attester
-  return root.fail('attester', 'must be configfs-tsm, or simulated for trying things out')
+  const kind = ATTESTER_KINDS.find((known) => known === attester)
+  return kind ?? root.fail('attester', 'must be configfs-tsm, or simulated or simulated-tdx for trying things out')
 }
 
 /** The makers' own services, or mirrors of them in their place. */

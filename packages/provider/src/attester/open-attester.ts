@@ -7,6 +7,11 @@ import { openConfigfsAttester } from './configfs-tsm.ts'
 import { openEndorsements } from './endorsements/endorsements.ts'
 import type { EndorsementUrls } from './endorsements/stapled.ts'
 import { openSimulatedAttester } from './simulated.ts'
+import { openSimulatedTdxAttester } from './simulated-tdx.ts'
+
+/** What a configuration may name. */
+export const ATTESTER_KINDS = ['configfs-tsm', 'simulated', 'simulated-tdx'] as const
+export type AttesterKind = (typeof ATTESTER_KINDS)[number]
 
 export type OpenedAttester = Attester & AsyncDisposable & { readonly rootFingerprint?: string }
 
@@ -17,14 +22,13 @@ export interface OpenAttesterOptions {
   readonly urls?: EndorsementUrls
 }
 
-export async function openAttester(
-  kind: 'simulated' | 'configfs-tsm',
-  options: OpenAttesterOptions,
-): Promise<OpenedAttester> {
+export async function openAttester(kind: AttesterKind, options: OpenAttesterOptions): Promise<OpenedAttester> {
   switch (kind) {
     case 'simulated':
       options.log.info('opening the simulated attester; its first start makes RSA keys, which takes seconds')
       return { ...(await openSimulatedAttester(options)), [Symbol.asyncDispose]: () => Promise.resolve() }
+    case 'simulated-tdx':
+      return { ...(await openSimulatedTdxAttester(options)), [Symbol.asyncDispose]: () => Promise.resolve() }
     case 'configfs-tsm':
       return await openHardware(options)
   }

@@ -18,6 +18,7 @@ import { type Evidence, EvidenceSchema, StatementSchema } from '@trusted-pods/pr
 import { parse } from 'yaml'
 import type { Attester } from './attester.ts'
 import { makeDevelopmentTdxRoot } from './development-tdx-root.ts'
+import { openAttester } from './open-attester.ts'
 import type { SimulatedAttester } from './simulated.ts'
 import { openSimulatedTdxAttester, quoteTdx } from './simulated-tdx.ts'
 
@@ -79,6 +80,13 @@ test('a policy that names the root accepts simulated TDX evidence, and the only 
   assert.equal(verdict.platformId, attester.platformId)
   assert.equal(verdict.tcb?.status, 'UpToDate')
   assert.equal(formatVerdict(verdict, { color: false })[0], 'SIMULATED - NOT CONFIDENTIAL')
+})
+
+test("the configuration opens it by its name, with the installation's root", async () => {
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  await using opened = await openAttester('simulated-tdx', { stateDir, log })
+  assert.equal(opened.evidenceType, 'tdx')
+  assert.equal(opened.rootFingerprint, attester.rootFingerprint)
 })
 
 test('simulated TDX evidence needs the root, the allow word and require: warning, each of them', async () => {
