@@ -1,5 +1,5 @@
 /** ECDSA P-256 with SHA-256 on WebCrypto: keys are imported once, whatever cannot be a key or signature proves nothing. Pure. */
-import { toBufferSource } from '../../bytes.ts'
+import { concatBytes, toBufferSource } from '../../bytes.ts'
 import { TrustedPodsError } from '../../errors.ts'
 import { DerCursor, readDer, readUnsigned, TAG } from '../der.ts'
 
@@ -10,10 +10,18 @@ const COORDINATE_BYTES = 32
 /** A public key that is being imported; undefined where it is none, such as a point off the curve. */
 export type P256Key = Promise<CryptoKey | undefined>
 
-/** The key of an uncompressed point: 04, x, y. */
+/** SubjectPublicKeyInfo of a key on P-256, up to its point: ecPublicKey, prime256v1, BIT STRING of 66 bytes. RFC 5480 §2. */
+const SPKI_HEAD = new Uint8Array([
+  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+  0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+])
+const POINT_BYTES = 65
+
+/** The key of an uncompressed point: 04, x, y. As SPKI, which Node 24 imports in half the time that it takes for raw. */
 export async function importP256(point: Uint8Array): Promise<CryptoKey | undefined> {
+  if (point.length !== POINT_BYTES || point[0] !== 4) return undefined
   try {
-    return await crypto.subtle.importKey('raw', toBufferSource(point), CURVE, false, ['verify'])
+    return await crypto.subtle.importKey('spki', concatBytes(SPKI_HEAD, point), CURVE, false, ['verify'])
   } catch {
     // What WebCrypto says of a hostile key adds nothing to the refusal.
     return undefined
