@@ -68,15 +68,30 @@ function inner(value: DerValue, tag: number): DerValue {
   return found
 }
 
-/** Whether `signature` over `signed` is by the RSA key; false too for a key that cannot be used. */
-export async function verifyPssSha384(spki: Uint8Array, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
-  const algorithm = { name: 'RSA-PSS', hash: 'SHA-384' }
+const RSA_PSS = { name: 'RSA-PSS', hash: 'SHA-384' }
+
+/** An RSA key for many signatures; undefined for one that cannot be used. */
+export async function importPssKey(spki: Uint8Array): Promise<CryptoKey | undefined> {
   try {
-    const key = await crypto.subtle.importKey('spki', toBufferSource(spki), algorithm, false, ['verify'])
-    const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
-    return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+    return await crypto.subtle.importKey('spki', toBufferSource(spki), RSA_PSS, false, ['verify'])
   } catch {
     // A hostile key makes WebCrypto throw: it proves nothing, as a wrong signature does.
-    return false
+    return undefined
   }
+}
+
+/** Whether `signature` over `signed` is by the key. */
+export async function verifyPss(
+  key: CryptoKey | undefined,
+  signature: Uint8Array,
+  signed: Uint8Array,
+): Promise<boolean> {
+  if (key === undefined) return false
+  const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
+  return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+}
+
+/** The same for a key that is used once; false too for a key that cannot be used. */
+export async function verifyPssSha384(spki: Uint8Array, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
+  return await verifyPss(await importPssKey(spki), signature, signed)
 }

@@ -1,6 +1,7 @@
 /** Judges whether the key that signed is the reported chip's key for the reported firmware. Spec: spec/ATTESTATION.md#key. Pure. */
 import { toBufferSource, toHex } from '../../bytes.ts'
 import { type Check, judge } from '../checks.ts'
+import type { Certificate } from '../x509.ts'
 import type { Chain } from './appraise-chain.ts'
 import type { EndorsementKind } from './policy.ts'
 import { productByCpuid, productByName, SIMULATION_FAMILY } from './product.ts'
@@ -8,13 +9,12 @@ import { KEY_INFO, readSignature, SIGNED_BYTES, SIGNING_KEY, type SnpReport } fr
 import { formatTcb, isSameTcb, type SnpProduct, toTcb } from './tcb.ts'
 
 /** The checks between report and endorsement certificate. */
-export async function appraiseEndorsement(
+export function appraiseEndorsement(
   report: SnpReport,
   chain: Chain,
-  allowed: readonly EndorsementKind[],
-): Promise<Check[]> {
+  { allowed, isGenuine }: { allowed: readonly EndorsementKind[]; isGenuine: boolean },
+): Check[] {
   const kind = signingKind(report)
-  const isGenuine = await isSigned(report, chain)
   return [
     judge(
       'policy.endorsement',
@@ -91,7 +91,8 @@ export function platformId({ chipId }: SnpReport, kind: EndorsementKind | undefi
   return toHex(product === 'Turin' ? chipId.subarray(0, 8) : chipId)
 }
 
-async function isSigned(report: SnpReport, { leaf }: Chain): Promise<boolean> {
+/** Whether the leaf's key signed the report. Never rejects. */
+export async function isSignedBy(report: SnpReport, leaf: Certificate): Promise<boolean> {
   const signature = readSignature(report)
   if (signature === undefined || leaf.publicKey.kind !== 'P-384') return false
   const signed = toBufferSource(report.raw.subarray(0, SIGNED_BYTES))
