@@ -8,7 +8,6 @@ import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { sha256, toHex } from '../../bytes.ts'
 import { worstTier } from '../checks.ts'
-import type { NamedReference } from './appraise-measurement.ts'
 import { appraiseTdx, type TdxAppraisal, type TdxEvidence, type TdxOptions } from './appraise-tdx.ts'
 import { fromDcapCollateral } from './dcap-collateral.ts'
 import { type RtmrReference, STRICT_TDX_POLICY, type TdxPolicy, type TdxReference } from './policy.ts'
@@ -281,29 +280,6 @@ test('collateral past its end is a warning within its hours of grace, and no lon
     return checks.find(({ code }) => code === 'collateral.expired')?.tier
   }
   assert.deepEqual([await tier(0), await tier(1)], ['contraindicated', 'warning'])
-})
-
-test('values of two known stacks are not those of one', { skip }, async () => {
-  const { evidence } = await open('ok-v4')
-  const reference = referenceOf(evidence.report)
-  const other = '11'.repeat(48)
-  const values = (value: string): RtmrReference => ({ kind: 'values', values: [value] })
-  const [r0, r1, r2] = reference.rtmr
-  const measure = (...stacks: Partial<TdxReference>[]): NamedReference[] =>
-    stacks.map((stack, i) => ({ name: `stack ${i}`, tdx: { ...reference, ...stack } }))
-  const wrong: [string, NamedReference[]][] = [
-    ['measurement.unknown', []],
-    ['measurement.unknown', [{ name: 'snp only' }]],
-    ['measurement.unknown', measure({ mrtd: [] })],
-    ['measurement.rtmr', measure({ rtmr: [r0, r1, r2, values(other)] })],
-    ['measurement.rtmr', measure({ rtmr: [values(other), r1, r2, r2] }, { mrtd: [other] })],
-    ['measurement.config-id', measure({ mrConfigId: [] }, { mrtd: [other] })],
-    ['measurement.owner', measure({ mrOwner: [other] })],
-    ['measurement.owner', measure({ mrOwnerConfig: [other] })],
-    ['measurement.config-id', measure({ mrConfigId: [other] }, { mrOwner: [other], mrConfigId: [other] })],
-  ]
-  for (const [code, measurements] of wrong) await refuses([code], 'ok-v4', { options: { measurements } })
-  assert.deepEqual(failed(await judge('ok-v4', { options: { measurements: measure({ mrtd: [other] }, {}) } })), [])
 })
 
 test('a verdict names platform instance, status and the first end of all', { skip }, async () => {
