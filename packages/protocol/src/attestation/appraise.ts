@@ -40,8 +40,10 @@ export interface AppraiseOptions {
 export async function appraise(evidence: Evidence, options: AppraiseOptions): Promise<Verdict> {
   const size = checkSize(evidence)
   if (size.tier !== 'affirming') return toVerdict([size], evidence, options, NOTHING)
-  const binding = await appraiseBinding(evidence, options)
-  const hardware = await appraiseHardware(evidence, options)
+  const [hardware, binding] = await Promise.all([
+    appraiseHardware(evidence, options),
+    appraiseBinding(evidence, options),
+  ])
   const pinning = checkPlatform(hardware, options)
   return toVerdict([size, ...binding, ...hardware.checks, ...pinning], evidence, options, hardware)
 }

@@ -50,9 +50,11 @@ export interface SnpAppraisal {
 
 export async function appraiseSnp(evidence: SnpEvidence, options: SnpOptions): Promise<SnpAppraisal> {
   const report = readReport(evidence.report)
-  const chain = await readChain(evidence, report.value, options)
-  const checks = [...report.checks, ...chain.checks]
-  if (report.value) checks.push(...appraiseReport(report.value, options))
+  const reading = readChain(evidence, report.value, options)
+  // Judged while other threads verify signatures.
+  const own = report.value ? appraiseReport(report.value, options) : []
+  const chain = await reading
+  const checks = [...report.checks, ...chain.checks, ...own]
   if (report.value && chain.value) checks.push(...appraiseTogether(report.value, chain.value, options))
   const id = report.value && chain.value && platformId(report.value, chain.value.kind, chain.value.product)
   return {
