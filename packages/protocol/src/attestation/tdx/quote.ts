@@ -67,34 +67,45 @@ const SIGNATURE_BYTES = 64
 /** The quote, unless a check fails after which nothing has a known place; the checks either way. */
 export function parseTdxQuote(raw: Uint8Array): { quote?: TdxQuote; checks: Check[] } {
   const reader = new QuoteReader(raw)
-  const checks: Check[] = []
-  /** Notes a finding; whether to go on. */
-  const passes = (check: Check) => checks.push(check) > 0 && check.tier === 'affirming'
   const header = reader.take(HEADER_BYTES)
-  const version = header === undefined ? 0 : readU16(header, 0)
   if (header === undefined) return { checks: [checkLength(raw, 'no header')] }
-  if (!passes(judge('format.version', version === 4 || version === 5, '4 or 5', String(version), 'quote 0x000'))) {
-    return { checks }
-  }
-  const keyType = readU16(header, 2)
-  const isP256 = passes(judge('format.algorithm', keyType === KEY_TYPE_P256, '2', String(keyType), 'quote 0x002'))
-  const teeType = readU32(header, 4)
-  const isTdx = passes(judge('format.tee-type', teeType === TEE_TYPE_TDX, hex(TEE_TYPE_TDX), hex(teeType)))
-  if (!isP256 || !isTdx) return { checks }
-  const body = readBody(reader, version)
-  if (body === undefined) return { checks: [...checks, checkLength(raw, 'no body')] }
-  if (!passes(judge('format.body', typeof body !== 'string', '2 of 584 or 3 of 648 bytes', describe(body)))) {
-    return { checks }
-  }
-  if (typeof body === 'string') return { checks }
+  const checks = checkHeader(header)
+  if (!arePassed(checks)) return { checks }
+  const version = readU16(header, 0)
+  const { body, fault } = readBody(reader, version)
+  if (body === undefined && fault === undefined) return { checks: [...checks, checkLength(raw, 'no body')] }
+  checks.push(judge('format.body', body !== undefined, '2 of 584 or 3 of 648 bytes', fault ?? 'one of them'))
+  if (body === undefined) return { checks }
   const signed = raw.subarray(0, reader.offset)
-  const rest = readSignatureData(reader)
-  if (typeof rest === 'string') return { checks: [...checks, checkLength(raw, rest)] }
-  const { types, ...parts } = rest
-  if (!passes(judge('format.cert-type', types === '6, 5', '6, 5', types)) || parts.qe === undefined) return { checks }
+  const parts = readSignatureData(reader)
+  if (typeof parts === 'string') return { checks: [...checks, checkLength(raw, parts)] }
+  const { types, qeReport, ...rest } = parts
+  checks.push(judge('format.cert-type', qeReport !== undefined && types === WANTED_TYPES, WANTED_TYPES, types))
+  if (qeReport === undefined || types !== WANTED_TYPES) return { checks }
   checks.push(checkLength(raw), checkTrailing(reader.rest()))
-  const quote = { version, qeVendor: header.subarray(12, 28), td: parseTdReport(body), signed, ...parts }
-  return { checks, quote: { ...quote, qe: parseQeReport(parts.qe) } }
+  const qe = parseQeReport(qeReport)
+  return { checks, quote: { version, qeVendor: header.subarray(12, 28), td: parseTdReport(body), signed, qe, ...rest } }
+}
+
+/** Outer and inner certification data. */
+const WANTED_TYPES = `${CERTIFICATION_QE_REPORT}, ${CERTIFICATION_PCK_CHAIN}`
+
+/** Another version has other places for all else, so alone it ends the list. */
+function checkHeader(header: Uint8Array): Check[] {
+  const version = readU16(header, 0)
+  const keyType = readU16(header, 2)
+  const teeType = readU32(header, 4)
+  const known = judge('format.version', version === 4 || version === 5, '4 or 5', String(version), 'quote 0x000')
+  if (!arePassed([known])) return [known]
+  return [
+    known,
+    judge('format.algorithm', keyType === KEY_TYPE_P256, String(KEY_TYPE_P256), String(keyType), 'quote 0x002'),
+    judge('format.tee-type', teeType === TEE_TYPE_TDX, hex(TEE_TYPE_TDX), hex(teeType)),
+  ]
+}
+
+function arePassed(checks: readonly Check[]): boolean {
+  return checks.every(({ tier }) => tier === 'affirming')
 }
 
 function checkLength(raw: Uint8Array, fault?: string): Check {
@@ -108,18 +119,14 @@ function checkTrailing(rest: Uint8Array): Check {
   return judge('format.trailing', at === -1, 'only zeros', at === -1 ? `${rest.length} zeros` : `others after ${at}`)
 }
 
-/** The body; what is wrong with its type; undefined where it is cut off. */
-function readBody(reader: QuoteReader, version: number): Uint8Array | string | undefined {
-  if (version === 4) return reader.take(TD_10_BYTES)
+/** The body, unless it is cut off; what is wrong with its type. */
+function readBody(reader: QuoteReader, version: number): { body?: Uint8Array | undefined; fault?: string } {
+  if (version === 4) return { body: reader.take(TD_10_BYTES) }
   const head = reader.take(6)
-  if (head === undefined) return undefined
+  if (head === undefined) return {}
   const type = readU16(head, 0)
   const length = readU32(head, 2)
-  return BODY_LENGTHS[type] === length ? reader.take(length) : `${type} of ${length} bytes`
-}
-
-function describe(body: Uint8Array | string): string {
-  return typeof body === 'string' ? body : `${body.length} bytes`
+  return BODY_LENGTHS[type] === length ? { body: reader.take(length) } : { fault: `${type} of ${length} bytes` }
 }
 
 /** Signature, key and certification data, whose lengths must agree; what is wrong where they do not. */
@@ -134,17 +141,25 @@ function readSignatureData(outer: QuoteReader) {
   if (!signature || !attestationKey || outerType === undefined || !certification) return 'no certification data'
   if (!reader.isDone) return 'more than the signature data'
   const empty = new Uint8Array()
-  const head = { signature, attestationKey, qe: undefined, qeSignature: empty, qeAuthData: empty, pckChain: empty }
+  const head = {
+    signature,
+    attestationKey,
+    qeReport: undefined,
+    qeSignature: empty,
+    qeAuthData: empty,
+    pckChain: empty,
+  }
   if (outerType !== CERTIFICATION_QE_REPORT) return { ...head, types: String(outerType) }
   const inner = new QuoteReader(certification)
-  const qe = inner.take(QE_REPORT_BYTES)
+  const qeReport = inner.take(QE_REPORT_BYTES)
   const qeSignature = inner.take(SIGNATURE_BYTES)
   const qeAuthData = inner.takeCounted(2)
   const innerType = inner.takeU16()
   const pckChain = inner.takeCounted(4)
-  if (!qe || !qeSignature || !qeAuthData || innerType === undefined || !pckChain) return 'no QE report or PCK chain'
+  if (!qeReport || !qeSignature || !qeAuthData || innerType === undefined || !pckChain)
+    return 'no QE report or PCK chain'
   if (!inner.isDone) return 'more than the certification data'
-  return { signature, attestationKey, qe, qeSignature, qeAuthData, pckChain, types: `${outerType}, ${innerType}` }
+  return { signature, attestationKey, qeReport, qeSignature, qeAuthData, pckChain, types: `${outerType}, ${innerType}` }
 }
 
 function parseTdReport(body: Uint8Array): TdReport {
