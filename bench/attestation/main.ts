@@ -44,7 +44,7 @@ const ecdsa384 = p384()
 const ecdsa256 = p256()
 const SNP_FLOOR = 'SNP floor: 1 P-384, 3 RSA-4096-PSS'
 const TDX_FLOOR = 'TDX floor: 10 P-256'
-const peer = await tdxPeer(join(shared, 'tdx'))
+const peer = tdxPeer(join(shared, 'tdx'))
 process.stderr.write(`${snpPeerNote()}\n`)
 
 const first = performance.now()
