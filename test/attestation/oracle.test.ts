@@ -34,7 +34,11 @@ test('genuine parts of different vectors are a forgery', () => {
   const vcek = sound.find(({ id }) => id === 'ok-vcek')
   const vlek = sound.find(({ id }) => id === 'ok-vlek')
   assert.ok(vcek && vlek)
-  assert.match(oracle.forgery({ ...vcek.evidence, report: vlek.evidence.report }) ?? '', /different vectors/)
+  const { certificates } = vcek.evidence
+  assert.match(oracle.forgery({ ...vcek.evidence, report: vlek.evidence.report }) ?? '', /nobody signed/)
+  const [, other] = vlek.evidence.certificates
+  const mixed = certificates.map((certificate, i) => (i === 1 && other ? other : certificate))
+  assert.match(oracle.forgery({ ...vcek.evidence, certificates: mixed }) ?? '', /did not issue/)
 })
 
 test('a change never writes into the vector that it is of', () => {

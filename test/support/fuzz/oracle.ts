@@ -5,12 +5,12 @@
 import { createHash, verify, X509Certificate } from 'node:crypto'
 import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import type { Vector } from '../vectors/vector.ts'
-import { canonicalReport, quoteCertificates } from './canonical-report.ts'
+import { isReportSigned, quoteCertificates } from './report-signature.ts'
 
 export class Oracle {
   /** Digests of every genuine part. */
   readonly #genuine = new Set<string>()
-  /** Pairs of parts that one vector has. */
+  /** Parts that one vector has together. */
   readonly #together = new Set<string>()
 
   /** @param sound vectors whose parts belong together: nothing but the policy or the time may speak against them. */
@@ -22,6 +22,8 @@ export class Oracle {
   /** Why evidence that was accepted is a forgery; undefined: it is none. */
   forgery(evidence: Evidence): string | undefined {
     if (digests(evidence).some((digest) => !this.#genuine.has(digest))) return 'a part that nobody signed'
+    if (!isReportSigned(evidence)) return 'a report or quote that nobody signed'
+    if (!isIssued(chainOf(evidence))) return 'a certificate that the next did not issue'
     if (!evidence.collateral.every(isSigned)) return 'collateral with the signature of another'
     const foreign = pairs(evidence).find((pair) => !this.#together.has(pair))
     return foreign === undefined ? undefined : `parts of different vectors (${foreign.slice(0, 40)})`
@@ -49,11 +51,11 @@ function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('base64')
 }
 
-/** Of every part that a signature covers, or that holds one. */
+/** Of every certificate, list and piece of collateral. */
 function digests(evidence: Evidence): string[] {
-  const { certificates, crls, collateral } = evidence
+  const { certificates, crls, collateral, report } = evidence
   return [
-    digest(canonicalReport(evidence)),
+    ...quoteCertificates(report).map(digest),
     ...certificates.map(digest),
     ...crls.map(digest),
     ...collateral.flatMap(({ body, signature, certificates: chain }) => [
@@ -70,14 +72,22 @@ function isSigned({ body, signature, certificates: [signer] }: Evidence['collate
   return verify('sha256', body, { key, dsaEncoding: 'ieee-p1363' }, signature)
 }
 
-/** Report with its key, each certificate with its issuer, the authorities with each list, each kind of collateral with its signers. */
+/** DER, leaf first. */
+function chainOf({ certificates, report }: Evidence): Uint8Array[] {
+  return certificates.length > 0 ? certificates : quoteCertificates(report)
+}
+
+function isIssued(chain: readonly Uint8Array[]): boolean {
+  const certificates = chain.map((der) => new X509Certificate(der))
+  return certificates.slice(1).every((issuer, i) => issuer.ca && certificates[i]?.verify(issuer.publicKey) === true)
+}
+
+/** The authorities with each list, each kind of collateral with its signers. */
 function pairs(evidence: Evidence): string[] {
-  const { certificates, crls, collateral, report } = evidence
-  const chain = [canonicalReport(evidence), ...certificates]
-  const authorities = certificates.length > 0 ? certificates.slice(-1) : quoteCertificates(report).slice(1)
+  const { certificates, crls, collateral } = evidence
+  const authorities = certificates.length > 0 ? certificates.slice(-1) : chainOf(evidence).slice(1)
   const pair = (kind: string, ...parts: Uint8Array[]) => [kind, ...parts.map(digest)].join(' ')
   return [
-    ...chain.slice(1).map((certificate, i) => pair('issued', chain[i] ?? certificate, certificate)),
     ...crls.map((list) => pair('revocation', list, ...authorities)),
     ...collateral.map(({ kind, certificates: signers }) => pair(kind, ...signers)),
   ]
