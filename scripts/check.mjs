@@ -15,7 +15,7 @@ const CHECKS = [
   ['biome: format, lint, layering, cycles', [bin('biome'), 'ci', '--reporter=summary', '--colors=off', '.']],
   ['tsc: Node and tests', [bin('tsc'), '-p', 'tsconfig.json']],
   ['tsc: protocol and publisher without Node', [bin('tsc'), '-p', 'tsconfig.browser.json']],
-  ['oxlint: promises, switches', [bin('oxlint'), '--type-aware', '--quiet', 'packages', 'test', 'demo']],
+  ['oxlint: promises, switches', [bin('oxlint'), '--type-aware', '--quiet', 'packages', 'test', 'demo', 'bench']],
   ['knip: dead code, dependencies', [bin('knip')]],
 ]
 

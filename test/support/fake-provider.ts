@@ -308,5 +308,19 @@ function simulatedPolicy(rootFingerprint: string): Policy {
       platformInfo: { aliasCheckComplete: true, ciphertextHidingDram: 'any' },
       idKeyDigests: 'any',
     },
+    tdx: {
+      tcb: {
+        swHardeningNeeded: 'contraindicated',
+        configurationNeeded: 'contraindicated',
+        relaunchAdvised: 'contraindicated',
+        outOfDateGraceDays: 0,
+      },
+      advisories: { allow: [], deny: [] },
+      minTcbEvaluationDataNumber: 0,
+      collateralGraceHours: 0,
+      attributes: { debug: false, septVeDisable: true, migratable: false, perfmon: 'contraindicated' },
+      xfam: { mask: '0000000000000003', value: '0000000000000003' },
+      serviceTd: 'forbid',
+    },
   })
 }

@@ -10,6 +10,7 @@ import { addProviders } from './commands/providers.ts'
 import { addStatus } from './commands/status.ts'
 import { addStop } from './commands/stop.ts'
 import { addValidate } from './commands/validate.ts'
+import { addVerify } from './commands/verify.ts'
 import type { Context, Surroundings } from './context.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
 import { printFailure } from './failure.ts'
@@ -94,7 +95,18 @@ function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
     })
     .showHelpAfterError('(trustedpods --help, or trustedpods <command> --help)')
     .showSuggestionAfterError()
-  for (const add of [addInit, addValidate, addProviders, addAttest, addDeploy, addStatus, addLogs, addStop, addLs])
+  for (const add of [
+    addInit,
+    addValidate,
+    addProviders,
+    addAttest,
+    addVerify,
+    addDeploy,
+    addStatus,
+    addLogs,
+    addStop,
+    addLs,
+  ])
     add(program, run)
   return program
 }

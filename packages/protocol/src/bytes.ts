@@ -1,9 +1,12 @@
 /** Bytes at the edges: hex, comparison, concatenation, length prefixes. Pure. */
 
+/** The two digits of each byte. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 /** Lower-case hex without a prefix. */
 export function toHex(bytes: Uint8Array): string {
   let hex = ''
-  for (const byte of bytes) hex += byte.toString(16).padStart(2, '0')
+  for (const byte of bytes) hex += HEX[byte]
   return hex
 }
 
@@ -18,7 +21,9 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> | undefined {
 
 /** Equality of public bytes; not for secrets: it takes less time the sooner they differ. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 export function concatBytes(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -60,9 +60,9 @@ export async function makeEvidence(
     claimsDigest: await sha256(claims),
   })
   const data = await reportData(statement)
-  const { report, certificates, crls } = await attester.quote(data)
+  const quote = await attester.quote(data)
   sessions.begin(connection, await sessionId(data))
-  return create(EvidenceSchema, { statement, report, certificates, crls, capacityResponse, claims })
+  return create(EvidenceSchema, { statement, ...quote, capacityResponse, claims })
 }
 
 function checkRequest({ nonce, evidenceTypes }: AttestRequest, { evidenceType }: Attester): void {

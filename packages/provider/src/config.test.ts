@@ -15,6 +15,18 @@ test('the example configuration is read, paths from its folder, quantities in th
   assert.equal(config.attester, 'configfs-tsm')
 })
 
+test('every attester that there is can be named', () => {
+  for (const kind of ['configfs-tsm', 'simulated', 'simulated-tdx']) {
+    assert.equal(parse(example.replace('attester: configfs-tsm', `attester: ${kind}`)).attester, kind)
+  }
+})
+
+test('a mirror takes the place of the service that it is named for', () => {
+  const { endorsements } = parse(`${example}\nendorsements: {kds: 'http://10.0.0.2:8080/'}`)
+  assert.equal(endorsements.kds, 'http://10.0.0.2:8080')
+  assert.equal(endorsements.pcs, parse(example).endorsements.pcs)
+})
+
 const MISTAKES: [name: string, change: (text: string) => string, message: RegExp][] = [
   ['an unknown key', (text) => `${text}\nlisten2: []`, /listen2 is unknown/],
   ['an unknown term', (text) => `${text}\nterms: {quoteMinutes: 5}`, /terms\.quoteMinutes is unknown/],
@@ -36,6 +48,8 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
     /minUnlockDelaySeconds must be a whole number from 900/,
   ],
   ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
+  ['a URL that is none', (text) => `${text}\nendorsements: {kds: kds.example}`, /endorsements\.kds must be an http/],
+  ['an unknown maker', (text) => `${text}\nendorsements: {arm: 'https://a.example'}`, /endorsements\.arm is unknown/],
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
 ]

@@ -5,6 +5,9 @@ import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/conf
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
 import type { Address } from 'viem'
+import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
+import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
+import { ATTESTER_KINDS, type AttesterKind } from './attester/open-attester.ts'
 
 export interface ProviderConfig {
   /** Keys, journal, blocks, embedded engine. */
@@ -18,7 +21,9 @@ export interface ProviderConfig {
   readonly ports: PortRange
   /** Socket of the container engine; absent: found, or embedded. */
   readonly engineSocket?: string
-  readonly attester: 'simulated' | 'configfs-tsm'
+  readonly attester: AttesterKind
+  /** Where certificates, revocation lists and collateral are fetched. */
+  readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
   readonly walletKeyFile: string
   /** Price list, YAML. */
@@ -87,6 +92,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'ports',
     'engine',
     'attester',
+    'endorsements',
     'chain',
     'wallet',
     'prices',
@@ -104,6 +110,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     ports: readPorts(root),
     ...(engineSocket && { engineSocket: engineSocket.replace(/^unix:\/\//, '') }),
     attester: readAttester(root),
+    endorsements: readEndorsementUrls(root),
     chain: readChain(required(root, 'chain')),
     walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
     pricesFile: resolve(folder, root.text('prices')),
@@ -139,8 +146,22 @@ function readPorts(root: ConfigSection): PortRange {
 /** Never by default: a provider that simulates says so in its own file. */
 function readAttester(root: ConfigSection): ProviderConfig['attester'] {
   const attester = root.text('attester')
-  if (attester === 'simulated' || attester === 'configfs-tsm') return attester
-  return root.fail('attester', 'must be configfs-tsm, or simulated for trying things out')
+  const kind = ATTESTER_KINDS.find((known) => known === attester)
+  return kind ?? root.fail('attester', 'must be configfs-tsm, or simulated or simulated-tdx for trying things out')
+}
+
+/** The makers' own services, or mirrors of them in their place. */
+function readEndorsementUrls(root: ConfigSection): EndorsementUrls {
+  const section = root.section('endorsements')
+  if (section === undefined) return ENDORSEMENT_URLS
+  section.only('kds', 'pcs', 'intelRootCrl')
+  const url = (key: keyof EndorsementUrls) => {
+    const text = section.optionalText(key)
+    if (text === undefined) return ENDORSEMENT_URLS[key]
+    if (!/^https?:/.test(text) || !URL.canParse(text)) return section.fail(key, 'must be an http or https URL')
+    return text.replace(/\/+$/, '')
+  }
+  return { kds: url('kds'), pcs: url('pcs'), intelRootCrl: url('intelRootCrl') }
 }
 
 function readChain(chain: ConfigSection): ChainPlace {

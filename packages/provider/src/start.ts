@@ -53,7 +53,7 @@ export async function startProvider(
   await using stack = new AsyncDisposableStack()
   stack.use(lockState(stateDir))
   const keys = await loadProviderKeys(stateDir)
-  const attester = await openAttester(config.attester, { stateDir, log })
+  const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
   const chain = await awaitChain(config.chain, {
     account: await loadWalletKey(config.walletKeyFile),
     pollingIntervalMs: 250,

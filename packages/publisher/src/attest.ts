@@ -4,7 +4,7 @@
  */
 import { toBinary } from '@bufbuild/protobuf'
 import type { Connection } from '@libp2p/interface'
-import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
+import { appraise, type ExpectedStatement } from '@trusted-pods/protocol/attestation/appraise.ts'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { reportData, sessionId } from '@trusted-pods/protocol/attestation/statement.ts'
 import { isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
@@ -29,7 +29,16 @@ export interface AttestOptions {
   platformIds?: readonly Uint8Array[]
   /** Asked in the same exchange; the evidence then covers the answer. */
   capacity?: CapacityRequest
+  /** Told of the evidence before it is judged, also where it will be refused. */
+  onEvidence?: (received: ReceivedEvidence) => void
   signal?: AbortSignal
+}
+
+/** Evidence with all that its binding is judged by: enough to judge it again without the provider. */
+export interface ReceivedEvidence {
+  readonly evidence: Evidence
+  readonly expected: ExpectedStatement
+  readonly receivedAt: Date
 }
 
 const NONCE_BYTES = 32
@@ -93,12 +102,10 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   const startedAt = performance.now()
   const evidence = await requestEvidence(peer, { nonce, policy, options })
   const elapsedMs = performance.now() - startedAt
-  const verdict = await appraise(evidence, {
-    policy,
-    now: new Date(),
-    elapsedMs,
-    expected: expectation(peer, nonce, options),
-  })
+  const now = new Date()
+  const expected = expectation(peer, nonce, options)
+  options.onEvidence?.({ evidence, expected, receivedAt: now })
+  const verdict = await appraise(evidence, { policy, now, elapsedMs, expected })
   if (!isAccepted(verdict, policy)) throw refused(verdict)
   if (elapsedMs > NONCE_LIFETIME_MS) {
     throw new TrustedPodsError(
@@ -150,7 +157,7 @@ function refused(verdict: Verdict): TrustedPodsError {
   )
 }
 
-function expectation(peer: Peer, nonce: Uint8Array, { platformIds }: AttestOptions) {
+function expectation(peer: Peer, nonce: Uint8Array, { platformIds }: AttestOptions): ExpectedStatement {
   return {
     nonce,
     publisherPeerId: peer.self.toMultihash().bytes,

@@ -2,18 +2,20 @@
 import { formatVerdict, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
-import { attest as attestPeer, refusedVerdict } from '@trusted-pods/publisher/attest.ts'
+import { attest as attestPeer, type ReceivedEvidence, refusedVerdict } from '@trusted-pods/publisher/attest.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
 import { type ProviderOffer, platformIds } from '@trusted-pods/publisher/offer.ts'
 import type { Command } from 'commander'
 import { loadConfig } from '../config.ts'
 import { loadPolicy, openChain, openNode, readProviders } from '../connections.ts'
 import type { Context } from '../context.ts'
+import { writeEvidenceFile } from '../evidence-files.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import type { Run } from './command.ts'
 
 interface AttestFlags {
   policy?: string
+  save?: string
 }
 
 export function addAttest(program: Command, run: Run): void {
@@ -22,6 +24,7 @@ export function addAttest(program: Command, run: Run): void {
     .argument('<provider>', 'peer id or account of an announced provider')
     .description('verify a provider against the policy; exits with 5 when it is refused')
     .option('--policy <file>', 'policy in place of the configured one')
+    .option('--save <file>', 'keep the evidence, accepted or not, for trustedpods verify')
     .action((provider: string, flags: AttestFlags, command: Command) =>
       run(command, (context) => attest(context, provider, flags)),
     )
@@ -35,15 +38,27 @@ async function attest(context: Context, name: string, flags: AttestFlags): Promi
   await using own = await openNode(context)
   await using peer = await dial(own.node, offer, { signal })
   context.output.step('wire', `connected to ${boundText(peer.connection.remoteAddr.toString())}`)
+  let received: ReceivedEvidence | undefined
+  const onEvidence = (evidence: ReceivedEvidence) => {
+    received = evidence
+  }
   try {
-    const { verdict } = await attestPeer(peer, policy, { platformIds: platformIds(offer), signal })
+    const { verdict } = await attestPeer(peer, policy, { platformIds: platformIds(offer), onEvidence, signal })
     printVerdict(context, offer, { verdict, accepted: true })
     return EXIT.OK
   } catch (error) {
     const verdict = refusedVerdict(error)
     if (verdict) printVerdict(context, offer, { verdict, accepted: false })
     throw error
+  } finally {
+    if (received && flags.save !== undefined) await saveEvidence(context, flags.save, received)
   }
+}
+
+async function saveEvidence({ output }: Context, path: string, received: ReceivedEvidence): Promise<void> {
+  await writeEvidenceFile(path, received)
+  output.progress(`evidence saved to ${path}`)
+  output.next(`trustedpods verify ${path}`)
 }
 
 function printVerdict(

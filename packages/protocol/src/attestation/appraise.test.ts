@@ -40,10 +40,15 @@ function refusals(verdict: Verdict): string[] {
   return verdict.checks.filter(({ tier }) => tier === 'contraindicated').map(({ code }) => code)
 }
 
-test('evidence of type tdx is refused with format.unsupported, though the policy lists it', async () => {
-  const verdict = await judge(evidenceOf('tdx', {}), { ...STRICT_POLICY, evidence: ['snp', 'tdx'] })
-  assert.deepEqual(refusals(verdict), ['format.unsupported'])
+test('empty evidence of type tdx is refused, and what could not be examined is listed', async () => {
+  const verdict = await judge(evidenceOf('tdx', {}))
+  assert.deepEqual(refusals(verdict), ['format.length', 'format.collateral', 'platform.unpinned'])
+  assert.ok(verdict.checks.some(({ code, tier }) => code === 'signature.invalid' && tier === 'none'))
   assert.equal(verdict.evidenceType, 'tdx')
+})
+
+test('a type without a verifier is refused with format.unsupported', async () => {
+  assert.deepEqual(refusals(await judge(evidenceOf('sgx', {}))), ['binding.evidence-type', 'format.unsupported'])
 })
 
 test('empty evidence is refused, and what could not be examined is listed', async () => {
@@ -76,6 +81,13 @@ test('evidence beyond a limit is refused before it is read', async () => {
     evidenceOf('x'.repeat(129), {}),
     create(EvidenceSchema, { claims: new Uint8Array(16_385) }),
     create(EvidenceSchema, { capacityResponse: new Uint8Array(65_537) }),
+    create(EvidenceSchema, { collateral: Array.from({ length: 5 }, () => ({})) }),
+    create(EvidenceSchema, { collateral: [{ body: new Uint8Array(65_537) }] }),
+    create(EvidenceSchema, { collateral: [{ signature: new Uint8Array(65) }] }),
+    create(EvidenceSchema, { collateral: [{ certificates: [new Uint8Array(8193)] }] }),
+    create(EvidenceSchema, { collateral: [{ certificates: Array.from({ length: 5 }, () => new Uint8Array(1)) }] }),
+    create(EvidenceSchema, { collateral: [{ kind: 'x'.repeat(129) }] }),
+    create(EvidenceSchema, { eventLog: { log: new Uint8Array(131_073) } }),
   ]
   for (const evidence of large) assert.deepEqual(refusals(await judge(evidence)), ['format.size'])
 })

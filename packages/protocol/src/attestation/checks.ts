@@ -1,20 +1,11 @@
 /**
  * The closed list of what is checked, and how one finding reads. Spec: spec/ATTESTATION.md#checks. Pure.
  */
+import type { CheckText } from './check-text.ts'
+import { TDX_CHECKS } from './tdx/check-texts.ts'
 
 /** AR4SI tiers; none: not examined, because what it needs could not be read. */
 export type Tier = 'affirming' | 'warning' | 'contraindicated' | 'none'
-
-interface CheckText {
-  /** What holds when the check passes. */
-  readonly title: string
-  /** Where the value comes from. */
-  readonly source: string
-  /** What the reader may do when it does not pass. */
-  readonly advice: string
-  /** It may end as a warning, so a policy may tolerate it. */
-  readonly warns?: true
-}
 
 const RETRY = 'attest again; if it stays, choose another provider'
 const LEAVE = 'choose another provider'
@@ -44,7 +35,7 @@ const CHECKS = {
   'format.version': { title: 'the report version is known', source: 'report 0x000', advice: LEAVE },
   'format.reserved': { title: 'reserved bytes are zero', source: 'report', advice: LEAVE },
   'format.policy': { title: 'the guest policy is well formed', source: 'report 0x008', advice: LEAVE },
-  'format.algorithm': { title: 'the report is signed by ECDSA P-384', source: 'report 0x034', advice: LEAVE },
+  'format.algorithm': { title: 'the report names a known signature algorithm', source: 'report 0x034', advice: LEAVE },
   'format.signature': { title: 'the signature is well formed', source: 'report 0x2A0', advice: LEAVE },
   'format.certificates': { title: 'the certificates can be read', source: 'certificates', advice: RESTAPLE },
   'chain.untrusted-root': {
@@ -142,6 +133,7 @@ const CHECKS = {
     advice: 'use it to try things out only: nothing is confidential',
     warns: true,
   },
+  ...TDX_CHECKS,
 } as const satisfies Record<string, CheckText>
 
 export type CheckCode = keyof typeof CHECKS
@@ -166,15 +158,15 @@ export function isWarningCode(code: string): code is CheckCode {
   return Object.hasOwn(CHECKS, code) && 'warns' in CHECKS[code as CheckCode]
 }
 
-/** A finding that passes or refuses. */
-export function judge(code: CheckCode, passed: boolean, expected: string, got: string): Check {
-  return rate(code, passed ? 'affirming' : 'contraindicated', expected, got)
+/** A finding that passes or refuses; `from` where the value is at another place than the code's own text says. */
+export function judge(code: CheckCode, passed: boolean, expected: string, got: string, from?: string): Check {
+  return rate(code, passed ? 'affirming' : 'contraindicated', expected, got, from)
 }
 
 /** A finding of any tier. Both values are made printable: parts of them may be the peer's words. */
-export function rate(code: CheckCode, tier: Tier, expected: string, got: string): Check {
+export function rate(code: CheckCode, tier: Tier, expected: string, got: string, from?: string): Check {
   const { title, source, advice } = CHECKS[code]
-  return { code, tier, title, expected: printable(expected), got: printable(got), source, advice }
+  return { code, tier, title, expected: printable(expected), got: printable(got), source: from ?? source, advice }
 }
 
 /** The findings that could not be made, as tier none, for those of `codes` that `checks` lacks. */

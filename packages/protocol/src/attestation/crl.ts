@@ -1,12 +1,13 @@
 /** Certificate revocation lists. Reads and proves nothing. Source: RFC 5280 §5.1. Pure. */
 import { equalBytes, toHex } from '../bytes.ts'
 import { DerCursor, malformed, readBitString, readDer, readSmallInteger, readTime, readUnsigned, TAG } from './der.ts'
-import { isPssSha384 } from './signature-algorithm.ts'
+import { isEcdsaSha256, isPssSha384 } from './signature-algorithm.ts'
 import { type Name, parseExtensions, parseName } from './x509.ts'
 
 export interface RevocationList {
   readonly tbs: Uint8Array
   readonly isPssSha384: boolean
+  readonly isEcdsaSha256: boolean
   readonly issuer: Name
   readonly thisUpdate: Date
   readonly nextUpdate: Date
@@ -35,19 +36,35 @@ export function parseCrl(der: Uint8Array): RevocationList {
   refuseCritical(cursor)
   cursor.end()
   const revoked = entries === undefined ? new Set<string>() : parseEntries(new DerCursor(entries.content))
-  return { tbs: tbs.raw, isPssSha384: isPssSha384(algorithm), issuer, thisUpdate, nextUpdate, revoked, signature }
+  return {
+    tbs: tbs.raw,
+    isPssSha384: isPssSha384(algorithm),
+    isEcdsaSha256: isEcdsaSha256(algorithm),
+    issuer,
+    thisUpdate,
+    nextUpdate,
+    revoked,
+    signature,
+  }
 }
 
 function parseEntries(entries: DerCursor): Set<string> {
   const revoked = new Set<string>()
+  // Entries mostly have the same time and reason: what was read once need not be read again.
+  let time: Uint8Array = new Uint8Array()
+  let reason: Uint8Array = new Uint8Array()
   for (let count = 1; !entries.isDone; count++) {
     if (count > MAX_ENTRIES) throw malformed(`at most ${MAX_ENTRIES} revoked certificates`, 'more')
     const entry = new DerCursor(entries.next(TAG.sequence).content)
     revoked.add(toHex(readUnsigned(entry.next(TAG.integer))))
-    readTime(entry.any())
+    const revokedAt = entry.any()
+    if (!equalBytes(revokedAt.raw, time)) readTime(revokedAt)
+    time = revokedAt.raw
     const extensions = entry.optional(TAG.sequence)
     entry.end()
-    if (extensions !== undefined) refuseCriticalIn(parseExtensions(extensions))
+    if (extensions === undefined || equalBytes(extensions.raw, reason)) continue
+    refuseCriticalIn(parseExtensions(extensions))
+    reason = extensions.raw
   }
   return revoked
 }

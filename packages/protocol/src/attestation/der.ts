@@ -148,30 +148,39 @@ const MAX_OID_BYTES = 32
 export function readOid(value: DerValue): string {
   const { content } = value
   if (content.length === 0 || content.length > MAX_OID_BYTES) throw malformed('an OID of 1 to 32 bytes', content.length)
-  const arcs: bigint[] = []
-  let arc = 0n
+  const arcs: (number | bigint)[] = []
+  let arc: number | bigint = 0
   let isStart = true
   for (const byte of content) {
     if (isStart && byte === 0x80) throw malformed('a minimal OID arc', 'a leading zero')
-    arc = (arc << 7n) | BigInt(byte & 0x7f)
+    arc = appendBits(arc, byte & 0x7f)
     isStart = byte < 0x80
     if (isStart) {
       arcs.push(arc)
-      arc = 0n
+      arc = 0
     }
   }
   if (!isStart) throw malformed('a whole OID arc', 'the end')
-  const [head = 0n, ...rest] = arcs
-  const first = head < 80n ? head / 40n : 2n
-  return [first, head - 40n * first, ...rest].join('.')
+  const [head = 0, ...rest] = arcs
+  const first = head < 40 ? 0 : head < 80 ? 1 : 2
+  const second = typeof head === 'bigint' ? head - 80n : head - 40 * first
+  return [first, second, ...rest].join('.')
 }
+
+/** Seven bits more; as a BigInt only where a number would lose some. */
+function appendBits(arc: number | bigint, bits: number): number | bigint {
+  if (typeof arc === 'bigint') return (arc << 7n) | BigInt(bits)
+  return arc < 2 ** 46 ? arc * 128 + bits : appendBits(BigInt(arc), bits)
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Text of a UTF8String, PrintableString or IA5String. */
 export function readText(value: DerValue): string {
   const { utf8String, printableString, ia5String } = TAG
   if (![utf8String, printableString, ia5String].some((tag) => tag === value.tag)) throw malformed('a string', value.tag)
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value.content)
+    return UTF8.decode(value.content)
   } catch {
     // What the decoder says adds nothing to the refusal.
     throw malformed('UTF-8', 'other bytes')
@@ -182,15 +191,32 @@ export function readText(value: DerValue): string {
 export function readTime(value: DerValue): Date {
   const { utcTime, generalizedTime } = TAG
   if (value.tag !== utcTime && value.tag !== generalizedTime) throw malformed('a time', value.tag)
-  const text = String.fromCharCode(...value.content.subarray(0, 16))
-  const pattern = value.tag === utcTime ? /^(\d\d)(\d{10})Z$/ : /^(\d{4})(\d{10})Z$/
-  const [, yearText, rest] = pattern.exec(text) ?? []
-  if (yearText === undefined || rest === undefined) throw malformed('a time that ends in Z', 'another form')
-  const short = Number(yearText)
+  const { content } = value
+  const yearDigits = value.tag === utcTime ? 2 : 4
+  if (content.length !== yearDigits + 11 || content.at(-1) !== ZULU) {
+    throw malformed('a time that ends in Z', 'another form')
+  }
+  const short = readDigits(content, 0, yearDigits)
   const year = value.tag === generalizedTime ? short : short < 50 ? 2000 + short : 1900 + short
-  const field = (i: number) => rest.slice(2 * i, 2 * i + 2)
-  const iso = `${String(year).padStart(4, '0')}-${field(0)}-${field(1)}T${field(2)}:${field(3)}:${field(4)}.000Z`
-  const time = new Date(iso)
-  if (Number.isNaN(time.getTime()) || time.toISOString() !== iso) throw malformed('a time of the calendar', 'another')
+  const field = (i: number) => readDigits(content, yearDigits + 2 * i, 2)
+  const [month, day, hour, minute, second] = [field(0), field(1), field(2), field(3), field(4)]
+  const time = new Date(0)
+  // Not Date.UTC, which takes the years 0 to 99 for 1900 to 1999.
+  time.setUTCFullYear(year, month - 1, day)
+  time.setUTCHours(hour, minute, second)
+  const isWhole = time.getUTCMonth() === month - 1 && time.getUTCDate() === day && time.getUTCHours() === hour
+  if (!isWhole || minute > 59 || second > 59) throw malformed('a time of the calendar', 'another')
   return time
+}
+
+const ZULU = 0x5a
+
+function readDigits(bytes: Uint8Array, at: number, count: number): number {
+  let number = 0
+  for (let i = at; i < at + count; i++) {
+    const digit = (bytes[i] ?? 0) - 0x30
+    if (digit < 0 || digit > 9) throw malformed('a time of digits', 'another form')
+    number = number * 10 + digit
+  }
+  return number
 }

@@ -52,6 +52,12 @@ test('every key is needed', () => {
   for (const key of Object.keys(strict)) refusedAt(withValue(key, undefined), `policy.${key}`)
   const nested = ['freshness.revocation', 'platform.pinning', 'snp.endorsement', 'snp.policy.debug', 'snp.policy.vmpl']
   for (const path of nested) refusedAt(withValue(path, undefined), path)
+  for (const [key, value] of Object.entries(strict.tdx as object)) {
+    refusedAt(withValue(`tdx.${key}`, undefined), `tdx.${key}`)
+    if (typeof value !== 'object') continue
+    for (const inner of Object.keys(value))
+      refusedAt(withValue(`tdx.${key}.${inner}`, undefined), `tdx.${key}.${inner}`)
+  }
   for (const path of [
     'snp.products.Turin.minTcb',
     'snp.products.Turin.minTcb.fmc',
@@ -62,16 +68,21 @@ test('every key is needed', () => {
 })
 
 test('unknown keys are refused wherever they are', () => {
-  refusedAt(withValue('tdx', {}), 'policy.tdx')
+  refusedAt(withValue('sgx', {}), 'policy.sgx')
   for (const path of [
     'freshness.grace',
     'snp.policy.debugging',
     'snp.products.Rome',
+    'tdx.advisories.ignore',
+    'tdx.attributes.debugging',
     'snp.products.Genoa.minTcb.fmc',
   ]) {
     refusedAt(withValue(path, 1), path)
   }
 })
+
+const H48 = 'ab'.repeat(48)
+const TDX_REFERENCE = { mrtd: [H48], rtmr: { 0: [H48], 1: [H48], 2: [H48], 3: [H48] }, mrConfigId: [H48] }
 
 const WRONG: [string, unknown, string?][] = [
   ['version', 2],
@@ -88,7 +99,14 @@ const WRONG: [string, unknown, string?][] = [
   ['platform', { pinning: 'list' }, 'platform.ids'],
   ['platform', { pinning: 'none', ids: [] }, 'platform.ids'],
   ['platform', { pinning: 'list', ids: ['00'] }, 'platform.ids[0]'],
-  ['measurements', [{ name: 'x' }], 'measurements[0].snp'],
+  ['measurements', [{ name: 'x' }], 'measurements[0]'],
+  ['measurements', [{ name: 'x', tdx: { ...TDX_REFERENCE, mrtd: ['00'] } }], 'measurements[0].tdx.mrtd[0]'],
+  [
+    'measurements',
+    [{ name: 'x', tdx: { ...TDX_REFERENCE, rtmr: { 0: [], 1: [], 2: [] } } }],
+    'measurements[0].tdx.rtmr.3',
+  ],
+  ['measurements', [{ name: 'x', tdx: { ...TDX_REFERENCE, mrConfigId: undefined } }], 'measurements[0].tdx.mrConfigId'],
   ['measurements', [{ name: '', snp: { launch: [], hostData: [] } }], 'measurements[0].name'],
   ['measurements', [{ name: 'x', snp: { launch: ['00'], hostData: [] } }], 'measurements[0].snp.launch[0]'],
   ['measurements', [{ name: 'x', snp: { launch: [] } }], 'measurements[0].snp.hostData'],
@@ -102,6 +120,20 @@ const WRONG: [string, unknown, string?][] = [
   ['snp.products.Turin.cap', 'none'],
   ['snp.endorsement', ['vcek', 'self'], 'snp.endorsement[1]'],
   ['snp.idKeyDigests', 'all'],
+  ['tdx', null],
+  ['tdx.tcb.swHardeningNeeded', 'ok'],
+  ['tdx.tcb.outOfDateGraceDays', 366],
+  ['tdx.advisories.allow', ['SA-1'], 'tdx.advisories.allow[0]'],
+  ['tdx.minTcbEvaluationDataNumber', -1],
+  ['tdx.collateralGraceHours', 169],
+  ['tdx.attributes.debug', true],
+  ['tdx.attributes.septVeDisable', false],
+  ['tdx.attributes.migratable', 'any'],
+  ['tdx.attributes.perfmon', 'none'],
+  ['tdx.xfam.mask', 'ff'],
+  ['tdx.xfam.value', '0000000000000004'],
+  ['tdx.serviceTd', 'allow'],
+  ['tdx.serviceTd', ['00'], 'tdx.serviceTd[0]'],
 ]
 
 for (const [path, value, at] of WRONG) {
@@ -124,6 +156,56 @@ test('Milan is capped unless the policy says otherwise, and the launch minimum i
   assert.equal(policy.snp.products.Turin, undefined)
 })
 
+function parseTdxMeasurement(changes: object) {
+  const [entry] = parsePolicy(
+    withValue('measurements', [{ name: 'x', tdx: { ...TDX_REFERENCE, ...changes } }]),
+  ).measurements
+  return entry?.tdx
+}
+
+test('an RTMR is known by values, by the digests of its events, or by what they say, and by one of them only', () => {
+  const rtmr = {
+    0: [H48],
+    1: { digests: [H48] },
+    2: [],
+    3: { events: { 'compose-hash': ['AB'], 'instance-id': 'any', none: [] } },
+  }
+  const events = new Map<string, 'any' | string[]>([
+    ['compose-hash', ['ab']],
+    ['instance-id', 'any'],
+    ['none', []],
+  ])
+  assert.deepEqual(parseTdxMeasurement({ rtmr })?.rtmr, [
+    { kind: 'values', values: [H48] },
+    { kind: 'digests', digests: [H48] },
+    { kind: 'values', values: [] },
+    { kind: 'events', events },
+  ])
+  for (const wrong of [
+    {},
+    { digests: [], events: {} },
+    { replay: true },
+    'any',
+    { events: ['x'] },
+    { events: { a: 'all' } },
+  ]) {
+    assert.throws(() => parseTdxMeasurement({ rtmr: { ...TDX_REFERENCE.rtmr, 3: wrong } }), {
+      code: 'ATTEST_POLICY_INVALID',
+    })
+  }
+})
+
+test('the owner must be zero unless the reference values name one', () => {
+  assert.deepEqual(parseTdxMeasurement({})?.mrOwner, ['00'.repeat(48)])
+  assert.deepEqual(parseTdxMeasurement({ mrOwner: [H48] })?.mrOwner, [H48])
+})
+
+test('a platform id has the length of a chip id or of a platform instance id', () => {
+  const ids = ['ab'.repeat(64), 'ab'.repeat(16), 'ab'.repeat(8)]
+  assert.deepEqual(parsePolicy(withValue('platform', { pinning: 'list', ids })).platform, { pinning: 'list', ids })
+  refusedAt(withValue('platform', { pinning: 'list', ids: ['ab'.repeat(32)] }), 'platform.ids[0]')
+})
+
 test('hex may be written in capitals', () => {
   assert.deepEqual(parsePolicy(withValue('simulatedRoots', ['AB'.repeat(32)])).simulatedRoots, ['ab'.repeat(32)])
 })
@@ -133,6 +215,8 @@ test('any document is a policy or refused with ATTEST_POLICY_INVALID', () => {
     fc.property(fc.anything(), (value) => {
       assert.throws(() => parsePolicy(value), { code: 'ATTEST_POLICY_INVALID' })
       assert.throws(() => parsePolicy({ ...strict, snp: value }), { code: 'ATTEST_POLICY_INVALID' })
+      assert.throws(() => parsePolicy({ ...strict, tdx: value }), { code: 'ATTEST_POLICY_INVALID' })
+      assert.throws(() => parsePolicy({ ...strict, measurements: [value] }), { code: 'ATTEST_POLICY_INVALID' })
     }),
   )
 })

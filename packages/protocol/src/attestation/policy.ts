@@ -6,20 +6,30 @@ import type { CheckCode } from './checks.ts'
 import { isWarningCode } from './checks.ts'
 import { readHex, readInteger, readList, readOneOf, readRecord, refuse } from './policy-reader.ts'
 import { parseSnpPolicy, type SnpPolicy, STRICT_SNP_POLICY } from './snp/policy.ts'
+import {
+  parseTdxPolicy,
+  parseTdxReference,
+  STRICT_TDX_POLICY,
+  type TdxPolicy,
+  type TdxReference,
+} from './tdx/policy.ts'
 
 /** Kinds of evidence that the protocol names. */
 export const EVIDENCE_TYPES = ['snp', 'tdx'] as const
 export type EvidenceType = (typeof EVIDENCE_TYPES)[number]
 
-/** One launched stack that the publisher knows: both values of one report must be in the same entry. */
+/** One launched stack that the publisher knows: all values of one report must be in the same entry. */
 export interface ReferenceMeasurement {
   readonly name: string
-  readonly snp: {
+  /** Absent: the stack is not known on SNP. */
+  readonly snp?: {
     /** MEASUREMENT, lower-case hex of 48 bytes. */
     readonly launch: readonly string[]
     /** HOST_DATA, lower-case hex of 32 bytes. */
     readonly hostData: readonly string[]
   }
+  /** Absent: the stack is not known on TDX. */
+  readonly tdx?: TdxReference
 }
 
 /** Which chips are taken: the one in the provider's registry record, those listed, or any (then only as a warning). */
@@ -49,6 +59,7 @@ export interface Policy {
   readonly platform: PlatformPolicy
   readonly measurements: readonly ReferenceMeasurement[]
   readonly snp: SnpPolicy
+  readonly tdx: TdxPolicy
 }
 
 /** Real, patched hardware at a registered platform. It has no reference values, so it takes nothing until some are added. */
@@ -56,12 +67,13 @@ export const STRICT_POLICY: Policy = {
   version: 1,
   require: 'affirming',
   allow: [],
-  evidence: ['snp'],
+  evidence: ['snp', 'tdx'],
   simulatedRoots: [],
   freshness: { nonceSeconds: 60, verdictMinutes: 60, revocation: 'required' },
   platform: { pinning: 'registry' },
   measurements: [],
   snp: STRICT_SNP_POLICY,
+  tdx: STRICT_TDX_POLICY,
 }
 
 /**
@@ -83,6 +95,7 @@ export function parsePolicy(value: unknown): Policy {
     platform: parsePlatform(record.platform),
     measurements: readList(record.measurements, 'measurements', parseMeasurement),
     snp: parseSnpPolicy(record.snp, 'snp'),
+    tdx: parseTdxPolicy(record.tdx, 'tdx'),
   }
 }
 
@@ -96,6 +109,7 @@ const KEYS = [
   'platform',
   'measurements',
   'snp',
+  'tdx',
 ] as const
 
 function readWarningCode(value: unknown, path: string): CheckCode {
@@ -124,20 +138,29 @@ function parsePlatform(value: unknown): PlatformPolicy {
   return { pinning: kind }
 }
 
-/** CHIP_ID is 64 bytes, 8 on Turin. */
+/** Bytes of a platform id: CHIP_ID has 64, 8 on Turin; the platform instance id of TDX has 16. */
+const PLATFORM_ID_BYTES = [64, 16, 8]
+
 function readPlatformId(value: unknown, path: string): string {
-  return readHex(value, path, typeof value === 'string' && value.length === 16 ? 8 : 64)
+  const length = typeof value === 'string' ? value.length / 2 : 0
+  return readHex(value, path, PLATFORM_ID_BYTES.find((bytes) => bytes === length) ?? 64)
 }
 
 function parseMeasurement(value: unknown, path: string): ReferenceMeasurement {
-  const record = readRecord(value, path, ['name', 'snp'])
-  if (typeof record.name !== 'string' || record.name === '') throw refuse(`${path}.name`, 'a name', record.name)
-  const snp = readRecord(record.snp, `${path}.snp`, ['launch', 'hostData'])
+  const { name, snp, tdx } = readRecord(value, path, ['name'], ['snp', 'tdx'])
+  if (typeof name !== 'string' || name === '') throw refuse(`${path}.name`, 'a name', name)
+  if (snp === undefined && tdx === undefined) throw refuse(path, 'snp, tdx or both', 'neither')
   return {
-    name: record.name,
-    snp: {
-      launch: readList(snp.launch, `${path}.snp.launch`, (item, at) => readHex(item, at, 48)),
-      hostData: readList(snp.hostData, `${path}.snp.hostData`, (item, at) => readHex(item, at, 32)),
-    },
+    name,
+    ...(snp === undefined ? {} : { snp: parseSnpReference(snp, `${path}.snp`) }),
+    ...(tdx === undefined ? {} : { tdx: parseTdxReference(tdx, `${path}.tdx`) }),
+  }
+}
+
+function parseSnpReference(value: unknown, path: string): NonNullable<ReferenceMeasurement['snp']> {
+  const { launch, hostData } = readRecord(value, path, ['launch', 'hostData'])
+  return {
+    launch: readList(launch, `${path}.launch`, (item, at) => readHex(item, at, 48)),
+    hostData: readList(hostData, `${path}.hostData`, (item, at) => readHex(item, at, 32)),
   }
 }

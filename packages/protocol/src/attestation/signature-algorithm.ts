@@ -1,6 +1,6 @@
 /**
- * The one signature algorithm of AMD's certificates and revocation lists: RSASSA-PSS, SHA-384, MGF1 SHA-384, salt 48.
- * Source: RFC 4055 §3.1. Pure.
+ * The signature algorithms of certificates and revocation lists. AMD's: RSASSA-PSS, SHA-384, MGF1 SHA-384, salt 48.
+ * Intel's: ECDSA with SHA-256. Source: RFC 4055 §3.1, RFC 5758 §3.2. Pure.
  */
 import { toBufferSource } from '../bytes.ts'
 import { DerCursor, type DerValue, readOid, readSmallInteger, TAG } from './der.ts'
@@ -10,7 +10,15 @@ const MGF1 = '1.2.840.113549.1.1.8'
 const SHA384 = '2.16.840.1.101.3.4.2.2'
 const SALT_BYTES = 48
 
-/** Whether an AlgorithmIdentifier is it. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED where it cannot be read. */
+const ECDSA_SHA256 = '1.2.840.10045.4.3.2'
+
+/** Whether an AlgorithmIdentifier is ECDSA with SHA-256, which has no parameters. @throws as below. */
+export function isEcdsaSha256(algorithm: DerValue): boolean {
+  const cursor = new DerCursor(algorithm.content)
+  return readOid(cursor.next(TAG.oid)) === ECDSA_SHA256 && cursor.isDone
+}
+
+/** Whether an AlgorithmIdentifier is RSASSA-PSS as AMD uses it. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED where it cannot be read. */
 export function isPssSha384(algorithm: DerValue): boolean {
   const cursor = new DerCursor(algorithm.content)
   if (readOid(cursor.next(TAG.oid)) !== RSASSA_PSS) return false
@@ -60,15 +68,30 @@ function inner(value: DerValue, tag: number): DerValue {
   return found
 }
 
-/** Whether `signature` over `signed` is by the RSA key; false too for a key that cannot be used. */
-export async function verifyPssSha384(spki: Uint8Array, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
-  const algorithm = { name: 'RSA-PSS', hash: 'SHA-384' }
+const RSA_PSS = { name: 'RSA-PSS', hash: 'SHA-384' }
+
+/** An RSA key for many signatures; undefined for one that cannot be used. */
+export async function importPssKey(spki: Uint8Array): Promise<CryptoKey | undefined> {
   try {
-    const key = await crypto.subtle.importKey('spki', toBufferSource(spki), algorithm, false, ['verify'])
-    const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
-    return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+    return await crypto.subtle.importKey('spki', toBufferSource(spki), RSA_PSS, false, ['verify'])
   } catch {
     // A hostile key makes WebCrypto throw: it proves nothing, as a wrong signature does.
-    return false
+    return undefined
   }
+}
+
+/** Whether `signature` over `signed` is by the key. */
+export async function verifyPss(
+  key: CryptoKey | undefined,
+  signature: Uint8Array,
+  signed: Uint8Array,
+): Promise<boolean> {
+  if (key === undefined) return false
+  const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
+  return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+}
+
+/** The same for a key that is used once; false too for a key that cannot be used. */
+export async function verifyPssSha384(spki: Uint8Array, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
+  return await verifyPss(await importPssKey(spki), signature, signed)
 }

@@ -3,6 +3,7 @@
  */
 import type { Check, Tier } from './checks.ts'
 import type { EvidenceType, Policy } from './policy.ts'
+import type { TcbStatus } from './tdx/tcb-status.ts'
 
 export type { Check, CheckCode, Tier } from './checks.ts'
 
@@ -16,8 +17,15 @@ export interface Verdict {
   readonly simulated: boolean
   /** unknown: a type that the protocol does not name. */
   readonly evidenceType: EvidenceType | 'unknown'
-  /** Hex of the chip's id; absent where the hardware gives none. */
+  /** Hex of the chip's or platform's id; absent where the hardware gives none. */
   readonly platformId?: string
+  /** TDX: what Intel says of the platform, its module and quoting enclave, in one word; absent where it lists them not. */
+  readonly tcb?: {
+    readonly status: TcbStatus
+    readonly date: Date
+    readonly advisories: readonly string[]
+    readonly evaluationNumber: number
+  }
   readonly verifiedAt: Date
   /** When to attest again; `verifiedAt` where the evidence is refused. */
   readonly expiresAt: Date

@@ -16,7 +16,7 @@ import {
   readUnsigned,
   TAG,
 } from './der.ts'
-import { isPssSha384 } from './signature-algorithm.ts'
+import { isEcdsaSha256, isPssSha384 } from './signature-algorithm.ts'
 
 export interface Name {
   /** The DER of the whole name: what an issuer and a subject are compared by. */
@@ -32,9 +32,9 @@ export interface Extension {
 }
 
 export interface PublicKey {
-  readonly kind: 'RSA-4096' | 'P-384' | 'other'
+  readonly kind: 'RSA-4096' | 'P-384' | 'P-256' | 'other'
   readonly spki: Uint8Array
-  /** The uncompressed point of a P-384 key, or the bytes of another. */
+  /** The uncompressed point of a key on a curve, or the bytes of another. */
   readonly bits: Uint8Array
 }
 
@@ -44,6 +44,7 @@ export interface Certificate {
   /** Without a sign byte. */
   readonly serial: Uint8Array
   readonly isPssSha384: boolean
+  readonly isEcdsaSha256: boolean
   readonly issuer: Name
   readonly subject: Name
   readonly notBefore: Date
@@ -65,7 +66,13 @@ export function parseCertificate(der: Uint8Array): Certificate {
   outer.end()
   const body = parseTbs(new DerCursor(tbs.content))
   if (!equalBytes(body.algorithm.raw, algorithm.raw)) throw malformed('one signature algorithm', 'two that differ')
-  return { ...body.fields, tbs: tbs.raw, isPssSha384: isPssSha384(algorithm), signature }
+  return {
+    ...body.fields,
+    tbs: tbs.raw,
+    isPssSha384: isPssSha384(algorithm),
+    isEcdsaSha256: isEcdsaSha256(algorithm),
+    signature,
+  }
 }
 
 function parseTbs(cursor: DerCursor) {
@@ -109,8 +116,10 @@ export function parseName(name: DerValue): Name {
 const RSA_ENCRYPTION = '1.2.840.113549.1.1.1'
 const EC_PUBLIC_KEY = '1.2.840.10045.2.1'
 const SECP384R1 = '1.3.132.0.34'
-/** 04, x and y of 48 bytes each. */
+const PRIME256V1 = '1.2.840.10045.3.1.7'
+/** 04, x and y: of 48 bytes each on P-384, of 32 on P-256. */
 const P384_POINT_BYTES = 97
+const P256_POINT_BYTES = 65
 const RSA_4096_BYTES = 512
 
 function parsePublicKey(spki: DerValue): PublicKey {
@@ -120,8 +129,9 @@ function parsePublicKey(spki: DerValue): PublicKey {
   cursor.end()
   const oid = readOid(algorithm.next(TAG.oid))
   if (oid === RSA_ENCRYPTION && isRsa4096(bits)) return { kind: 'RSA-4096', spki: spki.raw, bits }
-  const isP384 = oid === EC_PUBLIC_KEY && readOid(algorithm.next(TAG.oid)) === SECP384R1
-  if (isP384 && bits.length === P384_POINT_BYTES && bits[0] === 4) return { kind: 'P-384', spki: spki.raw, bits }
+  const curve = oid === EC_PUBLIC_KEY && bits[0] === 4 ? readOid(algorithm.next(TAG.oid)) : ''
+  if (curve === SECP384R1 && bits.length === P384_POINT_BYTES) return { kind: 'P-384', spki: spki.raw, bits }
+  if (curve === PRIME256V1 && bits.length === P256_POINT_BYTES) return { kind: 'P-256', spki: spki.raw, bits }
   return { kind: 'other', spki: spki.raw, bits }
 }
 
@@ -170,6 +180,7 @@ export function readBasicConstraints(certificate: Certificate): { isCa: boolean;
 }
 
 /** Bits of the first byte of keyUsage, RFC 5280 §4.2.1.3. */
+export const DIGITAL_SIGNATURE = 0x80
 export const CERT_SIGN = 0x04
 export const CRL_SIGN = 0x02
 

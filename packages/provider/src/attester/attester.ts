@@ -1,5 +1,8 @@
 /** What makes evidence: the machine's own hardware, or its simulation. Spec: spec/ATTESTATION.md#attester. */
 
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { CollateralSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
+
 /** Hardware evidence with all that a verifier needs besides its policy. */
 export interface Quote {
   /** The report or quote as the hardware signed it. */
@@ -8,6 +11,8 @@ export interface Quote {
   readonly certificates: Uint8Array[]
   /** DER. */
   readonly crls: Uint8Array[]
+  /** TDX: what Intel signed about the platform. */
+  readonly collateral?: MessageInitShape<typeof CollateralSchema>[]
 }
 
 export interface Attester {

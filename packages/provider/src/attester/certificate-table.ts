@@ -20,22 +20,24 @@ const GUID_BYTES = 16
 /** Real tables have 3 to 6 entries. */
 const MAX_ENTRIES = 64
 
-/**
- * Certificates in the order of evidence: VCEK or VLEK, then ASK, then ARK. Unknown entries are passed over.
- * @throws TrustedPodsError ATTEST_UNAVAILABLE when an entry points outside the table or one of the three is missing.
- */
-export function readCertificateTable(table: Uint8Array): Uint8Array[] {
-  const found = readEntries(table)
-  const chain = [found.get('vcek') ?? found.get('vlek'), found.get('ask'), found.get('ark')]
+/** What a table has of the certificates that evidence needs. `ask` is the ASVK where the host's keys are VLEKs. */
+export type CertificateTable = Partial<Record<CertificateKind, Uint8Array>>
+
+/** Unknown entries are passed over. @throws TrustedPodsError ATTEST_UNAVAILABLE when an entry points outside the table. */
+export function readCertificateTable(table: Uint8Array): CertificateTable {
+  return Object.fromEntries(readEntries(table))
+}
+
+/** In the order of evidence: VCEK or VLEK, then ASK, then ARK. @throws ATTEST_UNAVAILABLE when one of the three is missing. */
+export function tableChain(table: CertificateTable): Uint8Array[] {
+  const chain = [table.vcek ?? table.vlek, table.ask, table.ark]
   const certificates = chain.filter((certificate) => certificate !== undefined)
-  if (certificates.length !== chain.length) {
-    const got = [...found.keys()].join(', ') || 'none'
-    throw new TrustedPodsError(
-      'ATTEST_UNAVAILABLE',
-      `the host's certificate table has ${got}; vcek or vlek, ask and ark are wanted`,
-    )
-  }
-  return certificates
+  if (certificates.length === chain.length) return certificates
+  const got = Object.keys(table).join(', ') || 'none'
+  throw new TrustedPodsError(
+    'ATTEST_UNAVAILABLE',
+    `the host's certificate table has ${got}; vcek or vlek, ask and ark are wanted`,
+  )
 }
 
 function readEntries(table: Uint8Array): Map<CertificateKind, Uint8Array> {

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { concatBytes, fromHex } from '@trusted-pods/protocol/bytes.ts'
-import { readCertificateTable } from './certificate-table.ts'
+import { type CertificateTable, readCertificateTable, tableChain } from './certificate-table.ts'
 import { openConfigfsAttester, type TsmFiles } from './configfs-tsm.ts'
+import type { Endorsements } from './endorsements/endorsements.ts'
 import { openSimulatedAttester, type SimulatedAttester } from './simulated.ts'
 
 const ROOT = '/sys/kernel/config/tsm/report'
@@ -89,8 +90,7 @@ function makeTable(certificates: Uint8Array[]): Uint8Array {
 
 test('a quote is the report over our bytes with the chain of the host, and no entry stays', async () => {
   const kernel = new Kernel('sev_guest')
-  const crls = [new Uint8Array([1])]
-  const attester = await openConfigfsAttester({ files: kernel, crls })
+  const attester = await openConfigfsAttester({ files: kernel })
   assert.equal(attester.evidenceType, 'snp')
   assert.equal(attester.simulated, false)
   const reportData = new Uint8Array(64).fill(9)
@@ -98,8 +98,29 @@ test('a quote is the report over our bytes with the chain of the host, and no en
   const { certificates } = await hardware.quote(reportData)
   assert.deepEqual(quote.report.subarray(0x50, 0x90), reportData)
   assert.deepEqual(quote.certificates, certificates)
-  assert.deepEqual(quote.crls, crls)
   assert.equal(kernel.entries.size, 0)
+})
+
+test('what the endorsements give is stapled, for this report and with what the host has', async () => {
+  const asked: { report: Uint8Array; table: CertificateTable; type: string }[] = []
+  const given = { certificates: [new Uint8Array([1])], crls: [new Uint8Array([2])], collateral: [] }
+  const endorsements: Pick<Endorsements, 'staple'> = {
+    staple: (report, { type, table = {} }) => {
+      asked.push({ report, type, table })
+      return Promise.resolve(given)
+    },
+  }
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ files: kernel, endorsements })
+  const { report, ...stapled } = await attester.quote(new Uint8Array(64))
+  assert.deepEqual(stapled, given)
+  assert.deepEqual(
+    asked.map((one) => [one.report, one.type, Object.keys(one.table)]),
+    [[report, 'snp', ['vcek', 'ask', 'ark']]],
+  )
+  kernel.hasTable = false
+  await attester.quote(new Uint8Array(64))
+  assert.deepEqual(asked[1]?.table, {})
 })
 
 test('a TDX guest is known by its provider and staples no table', async () => {
@@ -135,9 +156,9 @@ test('report data of another length is refused', async () => {
 test('a certificate table cut at any length is refused, and so is an entry that points outside', async () => {
   const { certificates } = await hardware.quote(new Uint8Array(64))
   const table = makeTable(certificates)
-  assert.deepEqual(readCertificateTable(table), certificates)
+  assert.deepEqual(tableChain(readCertificateTable(table)), certificates)
   for (let length = 0; length < table.length; length++) {
-    assert.throws(() => readCertificateTable(table.slice(0, length)), { code: 'ATTEST_UNAVAILABLE' })
+    assert.throws(() => tableChain(readCertificateTable(table.slice(0, length))), { code: 'ATTEST_UNAVAILABLE' })
   }
   new DataView(table.buffer).setUint32(16, 0xffffffff, true)
   assert.throws(() => readCertificateTable(table), { code: 'ATTEST_UNAVAILABLE', message: /broken/ })

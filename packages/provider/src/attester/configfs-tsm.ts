@@ -7,7 +7,8 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TrustedPodsError, toTrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Attester, Quote } from './attester.ts'
-import { readCertificateTable } from './certificate-table.ts'
+import { type CertificateTable, readCertificateTable, tableChain } from './certificate-table.ts'
+import type { Endorsements } from './endorsements/endorsements.ts'
 
 /** The file operations that configfs needs; node:fs/promises unless given. */
 export interface TsmFiles {
@@ -21,10 +22,8 @@ export interface TsmFiles {
 export interface ConfigfsOptions {
   readonly root?: string
   readonly files?: TsmFiles
-  /** DER, for processors whose host staples no certificate table. */
-  readonly certificates?: Uint8Array[]
-  /** DER, kept current by the operator. */
-  readonly crls?: Uint8Array[]
+  /** Gives what the report is judged by; without it only what the host's certificate table has is stapled. */
+  readonly endorsements?: Pick<Endorsements, 'staple'>
 }
 
 const ROOT = '/sys/kernel/config/tsm/report'
@@ -47,26 +46,31 @@ export async function openConfigfsAttester(options: ConfigfsOptions = {}): Promi
       if (reportData.length !== REPORT_DATA_BYTES) {
         throw unavailable(`${reportData.length} bytes of report data, ${REPORT_DATA_BYTES} are wanted`)
       }
-      return await withEntry(files, root, async (entry) => await makeQuote(files, entry, reportData, options))
+      const { report, table } = await withEntry(files, root, (entry) => readReport(files, entry, reportData))
+      return { report, ...(await staple(report, { type: evidenceType, table }, options)) }
     },
   }
 }
 
 /** One entry of our own per quote; an entry that someone else wrote to as well is discarded. */
-async function makeQuote(
-  files: TsmFiles,
-  entry: string,
-  reportData: Uint8Array,
-  options: ConfigfsOptions,
-): Promise<Quote> {
+async function readReport(files: TsmFiles, entry: string, reportData: Uint8Array) {
   const before = Number(await readLine(files, entry, 'generation'))
   await files.writeFile(join(entry, 'inblob'), reportData)
   const report = new Uint8Array(await files.readFile(join(entry, 'outblob')))
   const table = await readTable(files, entry)
   const after = Number(await readLine(files, entry, 'generation'))
   if (after !== before + 1) throw unavailable(`generation went from ${before} to ${after}: another writer is there`)
-  const certificates = options.certificates ?? (table === undefined ? [] : readCertificateTable(table))
-  return { report, certificates, crls: options.crls ?? [] }
+  return { report, table: table === undefined ? {} : readCertificateTable(table) }
+}
+
+/** The entry is gone by now: what is fetched may take its time. */
+async function staple(
+  report: Uint8Array,
+  { type, table }: { type: Attester['evidenceType']; table: CertificateTable },
+  { endorsements }: ConfigfsOptions,
+): Promise<Omit<Quote, 'report'>> {
+  if (endorsements) return await endorsements.staple(report, { type, table })
+  return { certificates: type === 'snp' ? tableChain(table) : [], crls: [] }
 }
 
 /** Only some providers have an auxblob. */

@@ -10,7 +10,7 @@ import {
   authorityExtensions,
   extension,
   issueCertificate,
-  issueEmptyCrl,
+  issueCrl,
   simulationMark,
   vcekExtensions,
 } from './development-certificate.ts'
@@ -86,7 +86,7 @@ async function judge(variant: Variant): Promise<string[]> {
   const certificates = await makeChain(variant)
   const { signer, issuer, thisUpdate, nextUpdate } = variant.crl ?? {}
   const validity = { thisUpdate: thisUpdate ?? days(-1), nextUpdate: nextUpdate ?? days(30) }
-  const crl = await issueEmptyCrl(issuer ?? rootName, signer ?? rootPair.privateKey, validity)
+  const crl = await issueCrl({ issuer: issuer ?? rootName, issuerKey: signer ?? rootPair.privateKey, ...validity })
   const report = await makeSimulatedReport({
     reportData,
     chipId,

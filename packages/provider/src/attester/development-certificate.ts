@@ -1,4 +1,4 @@
-/** Certificates and revocation lists of a development root, RSASSA-PSS as AMD's. Spec: spec/ATTESTATION.md#simulated. */
+/** Certificates and revocation lists of a development root: RSASSA-PSS as AMD's, ECDSA P-256 as Intel's. Spec: spec/ATTESTATION.md#simulated. */
 import { constants, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import { SIMULATION_EXTENSION } from '@trusted-pods/protocol/attestation/snp/product.ts'
@@ -44,13 +44,23 @@ function pssSha384(): Uint8Array {
   return sequence(oid('1.2.840.113549.1.1.10'), parameters)
 }
 
+/** AlgorithmIdentifier of ECDSA with SHA-256. RFC 5758 §3.2. */
+function ecdsaSha256(): Uint8Array {
+  return sequence(oid('1.2.840.10045.4.3.2'))
+}
+
+/** RSA keys sign as AMD's, keys on P-256 as Intel's. */
+function signatureAlgorithm(key: KeyObject): Uint8Array {
+  return key.asymmetricKeyType === 'ec' ? ecdsaSha256() : pssSha384()
+}
+
 /** DER of a version 3 certificate. */
 export async function issueCertificate(request: CertificateRequest): Promise<Uint8Array> {
   const { serial, subject, publicKey, issuer, issuerKey, notBefore, notAfter, extensions } = request
   const tbs = sequence(
     explicit(0, integer(2)),
     integer(serial),
-    pssSha384(),
+    signatureAlgorithm(issuerKey),
     name(issuer),
     sequence(time(notBefore), time(notAfter)),
     name(subject),
@@ -60,23 +70,40 @@ export async function issueCertificate(request: CertificateRequest): Promise<Uin
   return await signed(tbs, issuerKey)
 }
 
-/** DER of a version 2 list that revokes nothing. */
-export async function issueEmptyCrl(
-  issuer: CertificateName,
-  issuerKey: KeyObject,
-  validity: { thisUpdate: Date; nextUpdate: Date },
-): Promise<Uint8Array> {
-  const { thisUpdate, nextUpdate } = validity
-  const tbs = sequence(integer(1), pssSha384(), name(issuer), time(thisUpdate), time(nextUpdate))
+export interface CrlRequest {
+  readonly issuer: CertificateName
+  readonly issuerKey: KeyObject
+  readonly thisUpdate: Date
+  readonly nextUpdate: Date
+  /** Serial numbers, revoked at `thisUpdate`. */
+  readonly revoked?: readonly number[]
+  /** Encoded extensions. */
+  readonly extensions?: readonly Uint8Array[]
+}
+
+/** DER of a version 2 list. */
+export async function issueCrl(request: CrlRequest): Promise<Uint8Array> {
+  const { issuer, issuerKey, thisUpdate, nextUpdate, revoked = [], extensions = [] } = request
+  const entries = revoked.map((serial) => sequence(integer(serial), time(thisUpdate)))
+  const tbs = sequence(
+    integer(1),
+    signatureAlgorithm(issuerKey),
+    name(issuer),
+    time(thisUpdate),
+    time(nextUpdate),
+    ...(entries.length > 0 ? [sequence(...entries)] : []),
+    ...(extensions.length > 0 ? [explicit(0, sequence(...extensions))] : []),
+  )
   return await signed(tbs, issuerKey)
 }
 
 const signAsync = promisify(sign)
 
 async function signed(tbs: Uint8Array, key: KeyObject): Promise<Uint8Array> {
-  const options = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: SALT_BYTES }
-  const signature = await signAsync('sha384', tbs, options)
-  return sequence(tbs, pssSha384(), bitString(new Uint8Array(signature)))
+  const pss = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: SALT_BYTES }
+  const signature =
+    key.asymmetricKeyType === 'ec' ? await signAsync('sha256', tbs, key) : await signAsync('sha384', tbs, pss)
+  return sequence(tbs, signatureAlgorithm(key), bitString(new Uint8Array(signature)))
 }
 
 function name({ organization, commonName }: CertificateName): Uint8Array {
@@ -97,6 +124,14 @@ export function authorityExtensions(options: { pathLength?: number; signsLists: 
   // keyCertSign is bit 5, cRLSign bit 6, RFC 5280 §4.2.1.3.
   const usage = signsLists ? bitString(new Uint8Array([0x06]), 1) : bitString(new Uint8Array([0x04]), 2)
   return [extension('2.5.29.19', constraints, { critical: true }), extension('2.5.29.15', usage, { critical: true })]
+}
+
+/** Critical basicConstraints and keyUsage of a certificate that signs, but no certificates. */
+export function signerExtensions(): Uint8Array[] {
+  return [
+    extension('2.5.29.19', sequence(), { critical: true }),
+    extension('2.5.29.15', bitString(new Uint8Array([0x80]), 7), { critical: true }),
+  ]
 }
 
 /** The mark that every simulated certificate has and that no production rule knows. */

@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { chainNames } from '@trusted-pods/protocol/attestation/snp/product.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Attester, Quote } from './attester.ts'
-import { issueEmptyCrl } from './development-certificate.ts'
+import { issueCrl } from './development-certificate.ts'
 import { type DevelopmentRoot, loadDevelopmentRoot } from './development-root.ts'
 import { makeSimulatedReport } from './simulated-report.ts'
 
@@ -14,7 +14,7 @@ export interface SimulatedAttester extends Attester {
   /** SHA-256 of the root's DER, lower-case hex: what a policy names under simulatedRoots. */
   readonly rootFingerprint: string
   readonly rootPem: string
-  /** The invented CHIP_ID. */
+  /** The invented CHIP_ID or platform instance id. */
   readonly platformId: Uint8Array
 }
 
@@ -66,13 +66,15 @@ const CRL_HOURS = 30 * 24
 
 async function makeCrl({ rootKey }: DevelopmentRoot, now: Date): Promise<Uint8Array> {
   const { organization, root } = chainNames('Simulated', 'vcek')
-  return await issueEmptyCrl({ organization, commonName: root }, rootKey, {
+  return await issueCrl({
+    issuer: { organization, commonName: root },
+    issuerKey: rootKey,
     thisUpdate: new Date(now.getTime() - HOUR_MS),
     nextUpdate: new Date(now.getTime() + CRL_HOURS * HOUR_MS),
   })
 }
 
-function toPem(bytes: Uint8Array): string {
+export function toPem(bytes: Uint8Array): string {
   const lines =
     Buffer.from(bytes)
       .toString('base64')

@@ -2,7 +2,7 @@
 import { sha256, toHex } from '../../bytes.ts'
 import { TrustedPodsError } from '../../errors.ts'
 import { type Check, judge } from '../checks.ts'
-import { verifyPssSha384 } from '../signature-algorithm.ts'
+import { importPssKey, verifyPss } from '../signature-algorithm.ts'
 import {
   BASIC_CONSTRAINTS,
   CERT_SIGN,
@@ -18,13 +18,20 @@ import { chainNames, endorsementKind, productByName, SIMULATION_EXTENSION } from
 import type { TrustedRoot } from './roots.ts'
 import type { SnpProduct } from './tcb.ts'
 
-/** A chain that could be read; what it proves is in the checks only. */
-export interface Chain {
+/** Certificates that could be read. */
+export interface ChainCertificates {
   readonly leaf: Certificate
   readonly intermediate: Certificate
   readonly root: Certificate
-  readonly rootFingerprint: string
+  readonly rootDer: Uint8Array
   readonly endorsement: Endorsement
+}
+
+/** A chain that could be read; what it proves is in the checks only. */
+export interface Chain extends ChainCertificates {
+  readonly rootFingerprint: string
+  /** undefined: the key cannot be used. Never rejects. */
+  readonly rootKey: Promise<CryptoKey | undefined>
   /** By the name of the leaf; undefined: neither. */
   readonly kind: EndorsementKind | undefined
   /** The trust anchor; undefined: the root is not trusted. */
@@ -34,21 +41,32 @@ export interface Chain {
 }
 
 /** @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED unless these are three certificates, leaf first, that can be read. */
-export async function parseChain(certificates: readonly Uint8Array[], roots: readonly TrustedRoot[]): Promise<Chain> {
+export function parseChain(certificates: readonly Uint8Array[]): ChainCertificates {
   const [leafDer, intermediateDer, rootDer, ...rest] = certificates
   if (leafDer === undefined || intermediateDer === undefined || rootDer === undefined || rest.length > 0) {
     throw new TrustedPodsError('ATTEST_EVIDENCE_MALFORMED', `expected 3 certificates, got ${certificates.length}`)
   }
   const leaf = parseCertificate(leafDer)
   const endorsement = readEndorsement(leaf)
-  const rootFingerprint = toHex(await sha256(rootDer))
-  const anchor = roots.find(({ fingerprint }) => fingerprint === rootFingerprint)
   return {
     leaf,
     intermediate: parseCertificate(intermediateDer),
     root: parseCertificate(rootDer),
-    rootFingerprint,
+    rootDer,
     endorsement,
+  }
+}
+
+/** Finds what vouches for the root. */
+export async function anchorChain(certificates: ChainCertificates, roots: readonly TrustedRoot[]): Promise<Chain> {
+  const { leaf, root, rootDer, endorsement } = certificates
+  const rootKey = importPssKey(root.publicKey.spki)
+  const rootFingerprint = toHex(await sha256(rootDer))
+  const anchor = roots.find(({ fingerprint }) => fingerprint === rootFingerprint)
+  return {
+    ...certificates,
+    rootFingerprint,
+    rootKey,
     kind: endorsementKind(leaf.subject.commonName),
     anchor,
     product: anchor?.product ?? productByName(endorsement.productName),
@@ -57,6 +75,8 @@ export async function parseChain(certificates: readonly Uint8Array[], roots: rea
 
 /** All chain.* checks that need neither the report nor a revocation list. @throws ATTEST_EVIDENCE_MALFORMED as above. */
 export async function appraiseChain(chain: Chain, now: Date): Promise<Check[]> {
+  // Verified by other threads while the rest is judged here.
+  const signatures = checkSignatures(chain)
   return [
     judge('chain.untrusted-root', chain.anchor !== undefined, 'a pinned root', chain.rootFingerprint),
     checkNames(chain),
@@ -65,7 +85,7 @@ export async function appraiseChain(chain: Chain, now: Date): Promise<Check[]> {
     checkAlgorithms(chain),
     checkExpired(chain, now),
     checkNotYetValid(chain, now),
-    await checkSignatures(chain),
+    await signatures,
   ]
 }
 
@@ -148,17 +168,17 @@ function checkNotYetValid(chain: Chain, now: Date): Check {
   return judge('chain.not-yet-valid', early.length === 0, `valid at ${now.toISOString()}`, got || 'valid')
 }
 
-async function checkSignatures({ leaf, intermediate, root }: Chain): Promise<Check> {
+/** A trusted root is pinned by the hash of all its bytes: its signature of itself would prove nothing more. */
+async function checkSignatures({ leaf, intermediate, root, rootKey, anchor }: Chain): Promise<Check> {
+  const intermediateKey = importPssKey(intermediate.publicKey.spki)
   const links = [
-    ['leaf', leaf, intermediate],
-    ['intermediate', intermediate, root],
-    ['root', root, root],
+    ['leaf', leaf, intermediateKey],
+    ['intermediate', intermediate, rootKey],
+    ...(anchor === undefined ? [['root', root, rootKey] as const] : []),
   ] as const
-  const good = await Promise.all(links.map(([, certificate, issuer]) => isSignedBy(certificate, issuer)))
+  const good = await Promise.all(
+    links.map(async ([, { signature, tbs }, issuerKey]) => verifyPss(await issuerKey, signature, tbs)),
+  )
   const got = links.filter((_, i) => !good[i]).map(([name]) => `${name} is not`)
   return judge('chain.signature', got.length === 0, 'all signed by their issuers', got.join(', ') || 'all signed')
-}
-
-async function isSignedBy(certificate: Certificate, issuer: Certificate): Promise<boolean> {
-  return await verifyPssSha384(issuer.publicKey.spki, certificate.signature, certificate.tbs)
 }

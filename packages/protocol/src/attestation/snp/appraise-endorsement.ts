@@ -1,6 +1,7 @@
 /** Judges whether the key that signed is the reported chip's key for the reported firmware. Spec: spec/ATTESTATION.md#key. Pure. */
 import { toBufferSource, toHex } from '../../bytes.ts'
 import { type Check, judge } from '../checks.ts'
+import type { Certificate } from '../x509.ts'
 import type { Chain } from './appraise-chain.ts'
 import type { EndorsementKind } from './policy.ts'
 import { productByCpuid, productByName, SIMULATION_FAMILY } from './product.ts'
@@ -8,13 +9,12 @@ import { KEY_INFO, readSignature, SIGNED_BYTES, SIGNING_KEY, type SnpReport } fr
 import { formatTcb, isSameTcb, type SnpProduct, toTcb } from './tcb.ts'
 
 /** The checks between report and endorsement certificate. */
-export async function appraiseEndorsement(
+export function appraiseEndorsement(
   report: SnpReport,
   chain: Chain,
-  allowed: readonly EndorsementKind[],
-): Promise<Check[]> {
+  { allowed, isGenuine }: { allowed: readonly EndorsementKind[]; isGenuine: boolean },
+): Check[] {
   const kind = signingKind(report)
-  const isGenuine = await isSigned(report, chain)
   return [
     judge(
       'policy.endorsement',
@@ -22,12 +22,31 @@ export async function appraiseEndorsement(
       allowed.join(', ') || 'none',
       kind ?? 'none',
     ),
-    judge('chain.key-kind', kind !== undefined && kind === chain.kind, kind ?? 'vcek or vlek', chain.kind ?? 'neither'),
+    checkKeyKind(report, kind, chain.kind),
     checkProduct(report, chain),
     checkTcb(report, chain),
     checkChip(report, chain),
     judge('signature.invalid', isGenuine, 'a signature by the endorsed key', isGenuine ? 'one' : 'another'),
   ]
+}
+
+/**
+ * Under MASK_CHIP_KEY the firmware signs nothing with the chip's key: a report that says so and has a VCEK is none of its making.
+ * A VLEK is not masked by it. AMD 56860, KEY_INFO.
+ */
+function checkKeyKind(
+  { keyInfo }: SnpReport,
+  named: EndorsementKind | undefined,
+  got: EndorsementKind | undefined,
+): Check {
+  const isMasked = named === 'vcek' && (keyInfo & KEY_INFO.maskChipKey) !== 0
+  const wanted = named ?? 'vcek or vlek'
+  return judge(
+    'chain.key-kind',
+    named !== undefined && named === got && !isMasked,
+    wanted,
+    isMasked ? 'a masked key' : (got ?? 'neither'),
+  )
 }
 
 function signingKind({ keyInfo }: SnpReport): EndorsementKind | undefined {
@@ -53,14 +72,17 @@ function checkTcb(report: SnpReport, { product, endorsement }: Chain): Check {
   return judge('chain.tcb-mismatch', isSameTcb(reported, endorsement.tcb), formatTcb(reported), got)
 }
 
-/** HWID is the whole CHIP_ID, on Turin its first 8 bytes with zeros behind. A VLEK names no chip. */
+/**
+ * HWID is the whole CHIP_ID, on Turin its first 8 bytes with zeros behind. A VLEK names no chip. A host that hides its chip
+ * (MASK_CHIP_ID: CHIP_ID is zero; MASK_CHIP_KEY) is refused although AMD's signature would hold: what hides cannot be pinned.
+ */
 function checkChip({ chipId, keyInfo }: SnpReport, { kind, product, endorsement: { hwid } }: Chain): Check {
   const wantedBytes = product === 'Turin' ? 8 : 64
   if (kind === 'vlek') return judge('chain.chip-id-mismatch', hwid === undefined, 'no chip in a VLEK', hexOrNone(hwid))
-  const isMasked = (keyInfo & KEY_INFO.maskChipKey) !== 0
+  const isHidden = chipId.every((byte) => byte === 0) || (keyInfo & KEY_INFO.maskChipKey) !== 0
   const isSame =
-    hwid !== undefined && hwid.length === wantedBytes && !isMasked && chipId.every((byte, i) => byte === (hwid[i] ?? 0))
-  return judge('chain.chip-id-mismatch', isSame, toHex(chipId), isMasked ? 'a masked key' : hexOrNone(hwid))
+    hwid !== undefined && hwid.length === wantedBytes && !isHidden && chipId.every((byte, i) => byte === (hwid[i] ?? 0))
+  return judge('chain.chip-id-mismatch', isSame, hexOrNone(hwid), isHidden ? 'a hidden chip' : toHex(chipId))
 }
 
 /** The id of the chip as policies and records write it: undefined where no key of a chip signed. */
@@ -69,7 +91,8 @@ export function platformId({ chipId }: SnpReport, kind: EndorsementKind | undefi
   return toHex(product === 'Turin' ? chipId.subarray(0, 8) : chipId)
 }
 
-async function isSigned(report: SnpReport, { leaf }: Chain): Promise<boolean> {
+/** Whether the leaf's key signed the report. Never rejects. */
+export async function isSignedBy(report: SnpReport, leaf: Certificate): Promise<boolean> {
   const signature = readSignature(report)
   if (signature === undefined || leaf.publicKey.kind !== 'P-384') return false
   const signed = toBufferSource(report.raw.subarray(0, SIGNED_BYTES))

@@ -8,17 +8,25 @@ const FIRST_VERSION = 2
 const LAST_VERSION = 5
 const ECDSA_P384_SHA384 = 1
 
+/** Whether the layout of the report's version is known. The fields of another mean nothing to us: nothing else is judged of it. */
+export function appraiseVersion({ version }: SnpReport): { isKnown: boolean; checks: Check[] } {
+  const isKnown = version >= FIRST_VERSION && version <= LAST_VERSION
+  const wanted = `${FIRST_VERSION} to ${LAST_VERSION}`
+  const known = judge('format.version', isKnown, wanted, String(version))
+  if (isKnown) return { isKnown, checks: [known] }
+  const got = `report version ${version}`
+  return { isKnown, checks: [known, judge('format.unsupported', false, `report version ${wanted}`, got)] }
+}
+
 /** Rules that hold for every report whatever the policy. */
 export function appraiseFormat(report: SnpReport): Check[] {
-  const { version, policy, keyInfo, signatureAlgorithm } = report
+  const { policy, keyInfo, signatureAlgorithm } = report
   const reserved = findReservedByte(report)
   const isKeyInfoClean = (keyInfo & KEY_INFO.reserved) === 0
   const isPolicyClean = (policy.low & GUEST_POLICY.reserved) === 0 && policy.high === 0
   const hasOne = (policy.low & GUEST_POLICY.reservedOne) !== 0
-  const isKnown = version >= FIRST_VERSION && version <= LAST_VERSION
   const at = reserved === undefined ? (isKeyInfoClean ? 'zero' : 'KEY_INFO bits set') : `0x${reserved.toString(16)} set`
   return [
-    judge('format.version', isKnown, `${FIRST_VERSION} to ${LAST_VERSION}`, String(version)),
     judge('format.reserved', reserved === undefined && isKeyInfoClean, 'zero', at),
     judge('format.policy', isPolicyClean && hasOne, 'bit 17 set, bits 63:26 zero', formatPolicy(report)),
     judge('format.algorithm', signatureAlgorithm === ECDSA_P384_SHA384, '1', String(signatureAlgorithm)),
@@ -82,15 +90,15 @@ export function appraiseReportData({ reportData }: SnpReport, expected: Uint8Arr
 
 interface Reference {
   readonly name: string
-  readonly snp: { readonly launch: readonly string[]; readonly hostData: readonly string[] }
+  readonly snp?: { readonly launch: readonly string[]; readonly hostData: readonly string[] }
 }
 
 /** MEASUREMENT and HOST_DATA must be in one entry of the reference values. */
 export function appraiseMeasurement({ measurement, hostData }: SnpReport, references: readonly Reference[]): Check[] {
   const launch = toHex(measurement)
   const host = toHex(hostData)
-  const launched = references.filter(({ snp }) => snp.launch.includes(launch))
-  const isKnownHost = launched.some(({ snp }) => snp.hostData.includes(host))
+  const launched = references.filter(({ snp }) => snp?.launch.includes(launch))
+  const isKnownHost = launched.some(({ snp }) => snp?.hostData.includes(host))
   const stacks = launched.map(({ name }) => name).join(', ')
   const wantedHost = launched.length === 0 ? 'a value beside a known stack' : `one of those of ${stacks}`
   return [

@@ -3,7 +3,7 @@ import { equalBytes, toHex } from '../../bytes.ts'
 import { TrustedPodsError } from '../../errors.ts'
 import { type Check, judge, rate } from '../checks.ts'
 import { parseCrl, type RevocationList } from '../crl.ts'
-import { verifyPssSha384 } from '../signature-algorithm.ts'
+import { verifyPss } from '../signature-algorithm.ts'
 import { CRL_SIGN, readKeyUsage } from '../x509.ts'
 import type { Chain } from './appraise-chain.ts'
 
@@ -50,14 +50,14 @@ export async function appraiseRevocation(
 }
 
 /** The list, or what is wrong with it. */
-async function readGenuine(der: Uint8Array, { root }: Chain, now: Date): Promise<RevocationList | string> {
+async function readGenuine(der: Uint8Array, { root, rootKey }: Chain, now: Date): Promise<RevocationList | string> {
   try {
     const list = parseCrl(der)
     const usage = readKeyUsage(root)
     if (!equalBytes(list.issuer.raw, root.subject.raw)) return `a list of ${list.issuer.commonName}`
     if (!list.isPssSha384) return 'a list with another signature algorithm'
     if (usage !== undefined && (usage & CRL_SIGN) === 0) return 'a list by a key that may sign none'
-    if (!(await verifyPssSha384(root.publicKey.spki, list.signature, list.tbs))) return 'a forged list'
+    if (!(await verifyPss(await rootKey, list.signature, list.tbs))) return 'a forged list'
     return list.thisUpdate.getTime() <= now.getTime() ? list : `a list from ${list.thisUpdate.toISOString()}`
   } catch (error) {
     if (error instanceof TrustedPodsError) return `no list: ${error.message}`

@@ -5,14 +5,15 @@
 import { TrustedPodsError } from '../../errors.ts'
 import { type Check, type CheckCode, judge, rate, unexamined } from '../checks.ts'
 import type { ReferenceMeasurement } from '../policy.ts'
-import { appraiseChain, type Chain, parseChain } from './appraise-chain.ts'
-import { appraiseEndorsement, platformId } from './appraise-endorsement.ts'
+import { anchorChain, appraiseChain, type Chain, parseChain } from './appraise-chain.ts'
+import { appraiseEndorsement, isSignedBy, platformId } from './appraise-endorsement.ts'
 import {
   appraiseFormat,
   appraiseGuest,
   appraiseIdBlock,
   appraiseMeasurement,
   appraiseReportData,
+  appraiseVersion,
 } from './appraise-guest.ts'
 import { appraiseRevocation } from './appraise-revocation.ts'
 import { appraiseTcb } from './appraise-tcb.ts'
@@ -49,10 +50,12 @@ export interface SnpAppraisal {
 
 export async function appraiseSnp(evidence: SnpEvidence, options: SnpOptions): Promise<SnpAppraisal> {
   const report = readReport(evidence.report)
-  const chain = await readChain(evidence, options)
-  const checks = [...report.checks, ...chain.checks]
-  if (report.value) checks.push(...appraiseReport(report.value, options))
-  if (report.value && chain.value) checks.push(...(await appraiseTogether(report.value, chain.value, options)))
+  const reading = readChain(evidence, report.value, options)
+  // Judged while other threads verify signatures.
+  const own = report.value ? appraiseReport(report.value, options) : []
+  const chain = await reading
+  const checks = [...report.checks, ...chain.checks, ...own]
+  if (report.value && chain.value) checks.push(...appraiseTogether(report.value, chain.value, options))
   const id = report.value && chain.value && platformId(report.value, chain.value.kind, chain.value.product)
   return {
     checks: [...checks, ...unexamined(NEEDED, checks)],
@@ -69,25 +72,41 @@ interface ReportReading {
 
 interface ChainReading {
   readonly checks: Check[]
-  readonly value?: Chain
+  readonly value?: JudgedChain
   readonly validUntil?: Date
 }
 
+/** A chain, and whether its leaf signed the report. */
+type JudgedChain = Chain & { readonly isGenuine: boolean }
+
 function readReport(raw: Uint8Array): ReportReading {
   const isWhole = raw.length === REPORT_BYTES
-  const checks = [judge('format.length', isWhole, `${REPORT_BYTES} bytes`, `${raw.length} bytes`)]
-  return isWhole ? { checks, value: parseSnpReport(raw) } : { checks }
+  const length = judge('format.length', isWhole, `${REPORT_BYTES} bytes`, `${raw.length} bytes`)
+  if (!isWhole) return { checks: [length] }
+  const value = parseSnpReport(raw)
+  const { isKnown, checks } = appraiseVersion(value)
+  return { checks: [length, ...checks], ...(isKnown && { value }) }
 }
 
-async function readChain({ certificates, crls }: SnpEvidence, options: SnpOptions): Promise<ChainReading> {
+/** The longest work, the report's signature, is begun first; the others are verified beside it. */
+async function readChain(
+  { certificates, crls }: SnpEvidence,
+  report: SnpReport | undefined,
+  options: SnpOptions,
+): Promise<ChainReading> {
   const wanted = 'leaf, intermediate, root'
   try {
-    const chain = await parseChain(certificates, options.roots)
+    const parsed = parseChain(certificates)
+    const signed = report === undefined ? false : isSignedBy(report, parsed.leaf)
+    const chain = await anchorChain(parsed, options.roots)
+    const [links, revocation] = await Promise.all([
+      appraiseChain(chain, options.now),
+      appraiseRevocation(chain, crls, options),
+    ])
     const checks = [judge('format.certificates', true, wanted, '3 certificates'), checkTrust(chain)]
-    checks.push(...(await appraiseChain(chain, options.now)))
-    const revocation = await appraiseRevocation(chain, crls, options)
-    checks.push(...revocation.checks)
-    return { checks, value: chain, validUntil: validUntil(chain, revocation.nextUpdate, options.now) }
+    checks.push(...links, ...revocation.checks)
+    const value = { ...chain, isGenuine: await signed }
+    return { checks, value, validUntil: validUntil(chain, revocation.nextUpdate, options.now) }
   } catch (error) {
     if (!(error instanceof TrustedPodsError)) throw error
     return { checks: [judge('format.certificates', false, wanted, error.message)] }
@@ -116,8 +135,9 @@ function appraiseReport(report: SnpReport, { policy, measurements, reportData }:
   ]
 }
 
-async function appraiseTogether(report: SnpReport, chain: Chain, { policy }: SnpOptions): Promise<Check[]> {
-  const endorsed = await appraiseEndorsement(report, chain, policy.endorsement)
+function appraiseTogether(report: SnpReport, chain: JudgedChain, { policy }: SnpOptions): Check[] {
+  const { isGenuine } = chain
+  const endorsed = appraiseEndorsement(report, chain, { allowed: policy.endorsement, isGenuine })
   if (chain.product === undefined) return endorsed
   const floor = productPolicy(policy, chain.product)
   const tier = floor?.cap ?? 'contraindicated'

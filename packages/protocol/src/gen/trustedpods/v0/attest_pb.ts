@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/attest.proto.
  */
 export const file_trustedpods_v0_attest: GenFile = /*@__PURE__*/
-  fileDesc("Cht0cnVzdGVkcG9kcy92MC9hdHRlc3QucHJvdG8SDnRydXN0ZWRwb2RzLnYwIlAKDUF0dGVzdFJlcXVlc3QSDQoFbm9uY2UYASABKAwSFgoOZXZpZGVuY2VfdHlwZXMYAiADKAkSGAoQY2FwYWNpdHlfcmVxdWVzdBgDIAEoDCJ0Cg5BdHRlc3RSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiwKCGV2aWRlbmNlGAIgASgLMhgudHJ1c3RlZHBvZHMudjAuRXZpZGVuY2VIAEIICgZyZXN1bHQixgEKCVN0YXRlbWVudBINCgVub25jZRgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEhcKD2hwa2VfcHVibGljX2tleRgEIAEoDBIVCg1tZXRlcl9hZGRyZXNzGAUgASgMEhUKDWV2aWRlbmNlX3R5cGUYBiABKAkSFwoPY2FwYWNpdHlfZGlnZXN0GAcgASgMEhUKDWNsYWltc19kaWdlc3QYCCABKAwilwEKCEV2aWRlbmNlEiwKCXN0YXRlbWVudBgBIAEoCzIZLnRydXN0ZWRwb2RzLnYwLlN0YXRlbWVudBIOCgZyZXBvcnQYAiABKAwSFAoMY2VydGlmaWNhdGVzGAMgAygMEgwKBGNybHMYBCADKAwSGQoRY2FwYWNpdHlfcmVzcG9uc2UYBSABKAwSDgoGY2xhaW1zGAYgASgMYgZwcm90bzM", [file_trustedpods_v0_refusal]);
+  fileDesc("Cht0cnVzdGVkcG9kcy92MC9hdHRlc3QucHJvdG8SDnRydXN0ZWRwb2RzLnYwIlAKDUF0dGVzdFJlcXVlc3QSDQoFbm9uY2UYASABKAwSFgoOZXZpZGVuY2VfdHlwZXMYAiADKAkSGAoQY2FwYWNpdHlfcmVxdWVzdBgDIAEoDCJ0Cg5BdHRlc3RSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiwKCGV2aWRlbmNlGAIgASgLMhgudHJ1c3RlZHBvZHMudjAuRXZpZGVuY2VIAEIICgZyZXN1bHQixgEKCVN0YXRlbWVudBINCgVub25jZRgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEhcKD2hwa2VfcHVibGljX2tleRgEIAEoDBIVCg1tZXRlcl9hZGRyZXNzGAUgASgMEhUKDWV2aWRlbmNlX3R5cGUYBiABKAkSFwoPY2FwYWNpdHlfZGlnZXN0GAcgASgMEhUKDWNsYWltc19kaWdlc3QYCCABKAwi9AEKCEV2aWRlbmNlEiwKCXN0YXRlbWVudBgBIAEoCzIZLnRydXN0ZWRwb2RzLnYwLlN0YXRlbWVudBIOCgZyZXBvcnQYAiABKAwSFAoMY2VydGlmaWNhdGVzGAMgAygMEgwKBGNybHMYBCADKAwSGQoRY2FwYWNpdHlfcmVzcG9uc2UYBSABKAwSDgoGY2xhaW1zGAYgASgMEi4KCmNvbGxhdGVyYWwYByADKAsyGi50cnVzdGVkcG9kcy52MC5Db2xsYXRlcmFsEisKCWV2ZW50X2xvZxgIIAEoCzIYLnRydXN0ZWRwb2RzLnYwLkV2ZW50TG9nIlEKCkNvbGxhdGVyYWwSDAoEa2luZBgBIAEoCRIMCgRib2R5GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBIUCgxjZXJ0aWZpY2F0ZXMYBCADKAwiJwoIRXZlbnRMb2cSDgoGZm9ybWF0GAEgASgJEgsKA2xvZxgCIAEoDGIGcHJvdG8z", [file_trustedpods_v0_refusal]);
 
 /**
  * Asks for evidence.
@@ -179,7 +179,7 @@ export type Evidence = Message<"trustedpods.v0.Evidence"> & {
   report: Uint8Array;
 
   /**
-   * Certificates, DER, leaf first; at most 8.
+   * Certificates, DER, leaf first; at most 8. None for "tdx", whose quote holds its own.
    *
    * @generated from field: repeated bytes certificates = 3;
    */
@@ -205,6 +205,20 @@ export type Evidence = Message<"trustedpods.v0.Evidence"> & {
    * @generated from field: bytes claims = 6;
    */
   claims: Uint8Array;
+
+  /**
+   * What Intel signed about the platform, for "tdx"; at most 4.
+   *
+   * @generated from field: repeated trustedpods.v0.Collateral collateral = 7;
+   */
+  collateral: Collateral[];
+
+  /**
+   * What was measured into the RTMRs, for "tdx"; absent where the verifier needs no log.
+   *
+   * @generated from field: trustedpods.v0.EventLog event_log = 8;
+   */
+  eventLog?: EventLog | undefined;
 };
 
 /**
@@ -213,4 +227,74 @@ export type Evidence = Message<"trustedpods.v0.Evidence"> & {
  */
 export const EvidenceSchema: GenMessage<Evidence> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_attest, 3);
+
+/**
+ * A signed statement of the processor's maker. spec/ATTESTATION.md#collateral
+ *
+ * @generated from message trustedpods.v0.Collateral
+ */
+export type Collateral = Message<"trustedpods.v0.Collateral"> & {
+  /**
+   * "tdx-tcb-info" or "tdx-qe-identity".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * The JSON text, byte for byte as it was signed; at most 64 KiB.
+   *
+   * @generated from field: bytes body = 2;
+   */
+  body: Uint8Array;
+
+  /**
+   * ECDSA P-256 over SHA-256 of the body: r and s, 32 bytes each, big-endian.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Certificates of the signing key, DER, leaf first, root last; at most 4.
+   *
+   * @generated from field: repeated bytes certificates = 4;
+   */
+  certificates: Uint8Array[];
+};
+
+/**
+ * Describes the message trustedpods.v0.Collateral.
+ * Use `create(CollateralSchema)` to create a new message.
+ */
+export const CollateralSchema: GenMessage<Collateral> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_attest, 4);
+
+/**
+ * The events that a guest's run-time measurement registers were extended with.
+ *
+ * @generated from message trustedpods.v0.EventLog
+ */
+export type EventLog = Message<"trustedpods.v0.EventLog"> & {
+  /**
+   * "ccel" (TCG2 log of a CCEL ACPI table) or "dstack" (JSON).
+   *
+   * @generated from field: string format = 1;
+   */
+  format: string;
+
+  /**
+   * The log; at most 128 KiB.
+   *
+   * @generated from field: bytes log = 2;
+   */
+  log: Uint8Array;
+};
+
+/**
+ * Describes the message trustedpods.v0.EventLog.
+ * Use `create(EventLogSchema)` to create a new message.
+ */
+export const EventLogSchema: GenMessage<EventLog> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_attest, 5);
 
