@@ -50,6 +50,12 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
   ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
   ['a URL that is none', (text) => `${text}\nendorsements: {kds: kds.example}`, /endorsements\.kds must be an http/],
   ['an unknown maker', (text) => `${text}\nendorsements: {arm: 'https://a.example'}`, /endorsements\.arm is unknown/],
+  ['an unknown firewall', (text) => `${text}\nfirewall: maybe`, /firewall must be required/],
+  [
+    'GPUs, which are not given out yet',
+    (text) => text.replace('cpu: 14', 'cpu: 14, nvidia.com/gpu: 1'),
+    /nvidia\.com\/gpu cannot be offered yet/,
+  ],
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
 ]

@@ -19,6 +19,8 @@ export interface ProviderConfig {
   readonly http: { readonly host: string; readonly port: number; readonly hosts: readonly string[] }
   /** Host ports that pods may publish. */
   readonly ports: PortRange
+  /** Without `nft` pods reach the machine and its network: `required` refuses to start then. */
+  readonly firewall: 'required' | 'none'
   /** Socket of the container engine; absent: found, or embedded. */
   readonly engineSocket?: string
   readonly attester: AttesterKind
@@ -63,6 +65,7 @@ export interface Terms {
   readonly diskReserveBytes: number
 }
 
+const GPU = 'nvidia.com/gpu'
 const DAY_SECONDS = 24 * 3600
 const GIB = 1024 ** 3
 
@@ -90,6 +93,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'region',
     'http',
     'ports',
+    'firewall',
     'engine',
     'attester',
     'endorsements',
@@ -108,6 +112,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     region: root.optionalText('region') ?? '',
     http: readHttp(root),
     ports: readPorts(root),
+    firewall: readFirewall(root),
     ...(engineSocket && { engineSocket: engineSocket.replace(/^unix:\/\//, '') }),
     attester: readAttester(root),
     endorsements: readEndorsementUrls(root),
@@ -131,6 +136,12 @@ function readHttp(root: ConfigSection): ProviderConfig['http'] {
     port: http.integer('port', { min: 0, max: 65_535, fallback: 0 }),
     hosts: http.texts('hosts'),
   }
+}
+
+function readFirewall(root: ConfigSection): ProviderConfig['firewall'] {
+  const firewall = root.optionalText('firewall') ?? 'required'
+  if (firewall === 'required' || firewall === 'none') return firewall
+  return root.fail('firewall', 'must be required, or none where pods may reach this machine and its network')
 }
 
 /** Not below 1024 by default: those are the machine's own. */
@@ -177,6 +188,7 @@ function readChain(chain: ConfigSection): ChainPlace {
 }
 
 function readCapacity(section: ConfigSection): Map<string, bigint> {
+  if (section.value(GPU) !== undefined) section.fail(GPU, 'cannot be offered yet: devices are not given out one by one')
   return new Map(section.keys().map((name) => [name, readQuantity(section, name)]))
 }
 

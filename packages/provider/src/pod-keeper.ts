@@ -162,7 +162,7 @@ export class PodKeeper {
   #serve(row: PodRow, { address }: PodObservation): void {
     if (!address) return
     for (const { host, targetPort } of httpRoutes(podOf(row)))
-      this.#parts.front.setRoute(host, { address, port: targetPort })
+      this.#parts.front.setRoute(host, { address, port: targetPort, podId: row.podId })
   }
 
   /** A fault that is not ours to name is told to the log alone. */
@@ -196,7 +196,7 @@ export class PodKeeper {
   async #takeDown(row: PodRow): Promise<void> {
     const { runtime, meter, front, intake, charger } = this.#parts
     meter.stop(row.podId)
-    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host)
+    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host, row.podId)
     await runtime.remove(row.podId, { volumes: true })
     await charger.finalReceipt(row.podId)
     await intake.forget(row.podId)

@@ -6,7 +6,7 @@ import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
-import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { PriceKind, type PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
@@ -25,17 +25,19 @@ import { requireDiskSpace } from './disk.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
 import { Journal } from './journal.ts'
-import { loadProviderKeys, type ProviderKeys } from './keys.ts'
+import { loadProviderKeys } from './keys.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES } from './pod-row.ts'
-import type { QuoteParts } from './quote.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
-import { serveAll } from './services.ts'
+import { type ServiceParts, serveAll } from './services.ts'
 import { SessionTable } from './session.ts'
 import { lockState } from './state-lock.ts'
+
+/** How often an awaited transaction is asked for: a publisher waits for the settlement. */
+const CHAIN_POLL_MS = 250
 
 export interface Provider extends AsyncDisposable {
   readonly node: Libp2p
@@ -44,123 +46,151 @@ export interface Provider extends AsyncDisposable {
   readonly attester: Attester & { readonly rootFingerprint?: string }
 }
 
-export async function startProvider(
-  config: ProviderConfig,
-  { log, signal }: { log: Logger; signal: AbortSignal },
-): Promise<Provider> {
-  const { stateDir, terms } = config
-  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+export async function startProvider(config: ProviderConfig, { log, signal }: StartOptions): Promise<Provider> {
+  await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
   await using stack = new AsyncDisposableStack()
-  stack.use(lockState(stateDir))
+  stack.use(lockState(config.stateDir))
+  const base = await openBase(config, { log, signal, stack })
+  const machine = await openMachine(config, { ...base, log, stack })
+  const pods = await openPods(config, { ...base, ...machine, log, stack })
+  await serveAll(base.node, answers(config, { ...base, ...machine, ...pods }), { log })
+  // Whoever reaches us finds every protocol there.
+  await base.node.start()
+  const listing = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
+  stack.use(await keepAnnouncing({ ...listing, sandbox: machine.description.sandbox, log }))
+  const owned = stack.move()
+  const { node, attester } = base
+  return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+interface StartOptions {
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+interface Owned {
+  readonly log: Logger
+  /** Ends in reverse order what was opened. */
+  readonly stack: AsyncDisposableStack
+}
+
+/** Who we are, and the chain that we are paid on. */
+async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & StartOptions) {
+  const { stateDir } = config
   const keys = await loadProviderKeys(stateDir)
   const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
-  const chain = await awaitChain(config.chain, {
-    account: await loadWalletKey(config.walletKeyFile),
-    pollingIntervalMs: 250,
-    log,
-    signal,
-  })
+  const account = await loadWalletKey(config.walletKeyFile)
+  const chain = await awaitChain(config.chain, { account, pollingIntervalMs: CHAIN_POLL_MS, log, signal })
   const pricing = await loadPrices(config)
   const journal = stack.use(new Journal(join(stateDir, 'journal.sqlite')))
-  // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
-  const engine = await openEngine({ socket: config.engineSocket, stateDir: join(stateDir, 'engine'), log })
-  stack.defer(async () => {
-    if (journal.pods(LIVE_PHASES).length === 0) await engine[Symbol.asyncDispose]()
-  })
+  const { listen, announce } = config
   const node = await createNode({
     privateKey: keys.identity,
-    listen: [...config.listen],
-    announce: [...config.announce],
+    listen: [...listen],
+    announce: [...announce],
     start: false,
   })
   stack.defer(() => node.stop())
-  const runtime = stack.use(await openDockerRuntime(engine, { owner: ownerOf(node.peerId), log }))
-  const { sandbox, engine: engineName, version } = await runtime.describe()
-  const front = await startFront({ host: config.http.host, port: config.http.port, log })
+  return { keys, attester, chain, pricing, journal, node, peerId: node.peerId }
+}
+
+type Base = Awaited<ReturnType<typeof openBase>>
+
+/** What pods run in and are reached through. */
+async function openMachine(
+  { stateDir, engineSocket, http, firewall }: ProviderConfig,
+  { journal, peerId, log, stack }: Base & Owned,
+) {
+  const engine = await openEngine({ socket: engineSocket, stateDir: join(stateDir, 'engine'), log })
+  // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
+  stack.defer(async () => {
+    if (journal.pods(LIVE_PHASES).length === 0) await engine[Symbol.asyncDispose]()
+  })
+  const runtime = stack.use(await openDockerRuntime(engine, { owner: ownerOf(peerId), log }))
+  const front = await startFront({ host: http.host, port: http.port, log })
   stack.defer(() => front.close())
   const frontAddress = `${front.address.host}:${front.address.port}`
+  const description = await runtime.describe()
+  if (description.firewall === 'none' && firewall === 'required') throw unprotected()
+  return { runtime, front, frontAddress, description }
+}
 
+function unprotected(): TrustedPodsError {
+  return new TrustedPodsError(
+    'PLATFORM_CONFIG',
+    'there is no nft: pods would reach this machine and its network. Install nftables, or set firewall: none',
+  )
+}
+
+type Machine = Awaited<ReturnType<typeof openMachine>>
+
+/** Pods, their money, and the rounds that keep both as they should be. */
+async function openPods(
+  config: ProviderConfig,
+  { journal, chain, keys, runtime, front, log, stack }: Base & Machine & Owned,
+) {
+  const { terms } = config
   const changes = new Changes()
-  const sessions = new SessionTable()
-  const capacity = new Capacity(config.capacity, journal)
-  const own = ownPayment({ chain, keys, config, pricing })
   const meter = new Meter({ journal, clock: linuxBootClock(), account: keys.meter })
-  const charger = new Charger({
-    journal,
-    meter,
-    chain,
-    changes,
-    log,
-    claimAtLeast: terms.claimAtLeast,
-    fundsGraceMs: terms.fundsGraceSeconds * 1000,
-  })
+  const policy = { claimAtLeast: terms.claimAtLeast, fundsGraceMs: terms.fundsGraceSeconds * 1000 }
+  const charger = new Charger({ journal, meter, chain, changes, log, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
-  const intake = new ImageIntake({ folder: join(stateDir, 'blocks'), runtime, limits })
-  const keeper = new PodKeeper({
-    journal,
-    runtime,
-    intake,
-    front,
-    meter,
-    charger,
-    changes,
-    log,
-    publisherGraceMs: terms.publisherGraceSeconds * 1000,
-  })
+  const intake = new ImageIntake({ folder: join(config.stateDir, 'blocks'), runtime, limits })
+  const publisherGraceMs = terms.publisherGraceSeconds * 1000
+  const keeper = new PodKeeper({ journal, runtime, intake, front, meter, charger, changes, log, publisherGraceMs })
   stack.defer(() => keeper.close())
   await keeper.recover()
-  stack.use(
-    startRounds(
-      { journal, runtime, keeper, charger, log },
-      { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 },
-    ),
-  )
+  const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
+  stack.use(startRounds({ journal, runtime, keeper, charger, log }, pace))
+  return { changes, keeper, capacity: new Capacity(config.capacity, journal) }
+}
 
-  const status = { journal, runtime, changes, frontAddress }
-  const quote = quoteParts({ capacity, pricing, own, keys, node, config })
-  const claims = new TextEncoder().encode(JSON.stringify({ engine: engineName, version, sandbox }))
-  const attest = {
+type Pods = Awaited<ReturnType<typeof openPods>>
+
+/** What each protocol answers with. */
+function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceParts {
+  const {
+    keys,
     attester,
-    sessions,
-    quote,
-    hpkePublicKey: keys.hpke.publicKey,
-    meterAddress: fromAddress(keys.meter.address),
-    peerId: node.peerId,
-    claims,
-  }
-  const { peerId } = node
-  const { ports } = config
-  const provision = {
-    sessions,
-    keyPair: keys.hpke,
+    chain,
     journal,
+    peerId,
+    runtime,
+    frontAddress,
+    description,
+    changes,
     keeper,
     capacity,
-    chain,
-    own,
-    peerId,
-    status,
-    ports,
-    requireDiskSpace: () => requireDiskSpace(stateDir, terms.diskReserveBytes),
-  }
-  await serveAll(node, { attest, quote, provision, lease: { keeper, status } }, { log })
-  // Whoever reaches us finds every protocol there.
-  await node.start()
-  stack.use(
-    await keepAnnouncing({
-      node,
-      identity: keys.identity,
-      chain,
-      pricing,
-      capacity: capacity.total,
-      attester,
-      region: config.region,
-      sandbox,
-      log,
-    }),
+    pricing,
+  } = parts
+  const sessions = new SessionTable()
+  const own = ownPayment(config, parts)
+  const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
+  const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
+  const quote = { capacity, pricing, own, account: keys.meter, peerId, ...offering }
+  const claims = new TextEncoder().encode(
+    JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
-  const owned = stack.move()
-  return { node, frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  const status = { journal, runtime, changes, frontAddress }
+  const ours = { hpkePublicKey: keys.hpke.publicKey, meterAddress: fromAddress(keys.meter.address), peerId, claims }
+  const room = { ports: config.ports, requireDiskSpace: () => requireDiskSpace(config.stateDir, diskReserveBytes) }
+  return {
+    attest: { attester, sessions, quote, ...ours },
+    quote,
+    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId, status, ...room },
+    lease: { keeper, status },
+  }
+}
+
+function ownPayment({ terms }: ProviderConfig, { chain, keys, pricing }: Base): OwnPayment {
+  return {
+    chainId: chain.chainId,
+    escrow: chain.escrow,
+    provider: requireWallet(chain).account.address,
+    meter: keys.meter.address,
+    tokens: [toAddress(pricing.token)],
+    minUnlockDelaySeconds: terms.minUnlockDelaySeconds,
+  }
 }
 
 /** @throws TrustedPodsError QUOTE_PRICES_INVALID, for prices of what is not metered here too. */
@@ -177,42 +207,4 @@ async function loadPrices({ pricesFile, chain }: ProviderConfig): Promise<Pricin
     'QUOTE_PRICES_INVALID',
     `${pricesFile}: ${unmetered.resource} is not metered yet and cannot be priced`,
   )
-}
-
-interface Assembled {
-  readonly keys: ProviderKeys
-  readonly config: ProviderConfig
-  readonly pricing: PricingTable
-}
-
-function ownPayment({ chain, keys, config, pricing }: Assembled & { chain: Chain }): OwnPayment {
-  if (!chain.wallet) throw new TypeError('a chain without a wallet')
-  return {
-    chainId: chain.chainId,
-    escrow: chain.escrow,
-    provider: chain.wallet.account.address,
-    meter: keys.meter.address,
-    tokens: [toAddress(pricing.token)],
-    minUnlockDelaySeconds: config.terms.minUnlockDelaySeconds,
-  }
-}
-
-function quoteParts({
-  capacity,
-  pricing,
-  own,
-  keys,
-  node,
-  config,
-}: Assembled & { capacity: Capacity; own: OwnPayment; node: Libp2p }): QuoteParts {
-  return {
-    capacity,
-    pricing,
-    own,
-    account: keys.meter,
-    peerId: node.peerId,
-    quoteMs: config.terms.quoteSeconds * 1000,
-    minRuntimeMinutes: config.terms.minRuntimeMinutes,
-    hosts: config.http.hosts,
-  }
 }

@@ -1,8 +1,11 @@
 /** Containers of an engine: create, start, end, inspect, list, files. I/O. */
-import { buffer } from 'node:stream/consumers'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Engine, labelFilter } from './engine-client.ts'
 import type { CallOptions } from './images.ts'
 import { listAt, recordAt, textAt, textsOf } from './json-view.ts'
+
+/** 1 MiB: an /etc/passwd of thousands of users, or a secret; what an image's author put at a path may be of any size. */
+const MAX_ARCHIVE_BYTES = 1024 * 1024
 
 export interface ContainerListing {
   readonly id: string
@@ -96,11 +99,12 @@ export async function putArchive(
   })
 }
 
-/** A file or folder of the container as a tar; undefined: no such path. */
+/** A file or folder of the container as a tar; undefined: no such path. @param maxBytes of the tar; 1 MiB.
+ * @throws TrustedPodsError PROVISION_IMAGE_REFUSED when it is larger; no more than that is read. */
 export async function getArchive(
   engine: Engine,
   id: string,
-  { path, signal }: CallOptions & { path: string },
+  { path, maxBytes = MAX_ARCHIVE_BYTES, signal }: CallOptions & { path: string; maxBytes?: number },
 ): Promise<Uint8Array | undefined> {
   const answer = await engine.open({
     path: `/containers/${encodeURIComponent(id)}/archive`,
@@ -108,6 +112,15 @@ export async function getArchive(
     accept: [404],
     signal,
   })
-  const bytes = await buffer(answer)
-  return answer.status === 404 ? undefined : bytes
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of answer) {
+    length += chunk.length
+    if (length > maxBytes) {
+      const seen = `${path} of the container is over ${maxBytes} bytes as a tar, at most that many are wanted`
+      throw new TrustedPodsError('PROVISION_IMAGE_REFUSED', seen)
+    }
+    chunks.push(chunk)
+  }
+  return answer.status === 404 ? undefined : Buffer.concat(chunks)
 }

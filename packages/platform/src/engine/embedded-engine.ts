@@ -11,6 +11,7 @@ import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { connectEngine, type Engine, failed } from './engine-client.ts'
 import { type DaemonPaths, daemonCommand, daemonPaths, writeDaemonSettings } from './engine-daemon.ts'
 import { findProgram, programPath } from './find-program.ts'
+import { detachDisksBelow } from './loop-disk.ts'
 import { listMountPoints, unmountBind } from './mount-table.ts'
 import { listProcesses, type ProcessEntry, readProcess, signalProcess, withDescendants } from './process-table.ts'
 import { holdLock } from './start-lock.ts'
@@ -30,6 +31,9 @@ const STOP_TIMEOUT_MS = 25_000
 /** 50 ms between two looks at something that says nothing of itself. */
 const POLL_MS = 50
 
+/** 800 bytes of the daemon's log go into an error: its last words. The log itself grows as long as the daemon lives. */
+const LOG_TAIL_BYTES = 800
+
 export interface EmbeddedEngineOptions {
   /** Folder that holds nothing but this engine. */
   readonly stateDir: string
@@ -48,7 +52,12 @@ export async function openEmbeddedEngine(options: EmbeddedEngineOptions): Promis
   const dockerd = await findDaemon()
   await using _lock = await holdLock(paths.folder, options)
   const engine = (await adopt(paths, options)) ?? (await start(dockerd, paths, options))
-  return { ...engine, [Symbol.asyncDispose]: () => endDaemon(paths, options) }
+  return { ...engine, [Symbol.asyncDispose]: () => close(paths, options) }
+}
+
+async function close(paths: DaemonPaths, options: EmbeddedEngineOptions): Promise<void> {
+  await endDaemon(paths, options)
+  await detachDisksBelow(paths.data)
 }
 
 /** Whether this machine and user can have one; a reason when not. */
@@ -136,8 +145,16 @@ async function awaitReady(
 }
 
 async function logTail(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch(() => 'there is no log')
-  return text.trimEnd().slice(-800)
+  await using file = await open(path, 'r').catch(() => undefined)
+  if (!file) return 'there is no log'
+  const { size } = await file.stat()
+  const { buffer, bytesRead } = await file.read(
+    Buffer.alloc(LOG_TAIL_BYTES),
+    0,
+    LOG_TAIL_BYTES,
+    Math.max(0, size - LOG_TAIL_BYTES),
+  )
+  return buffer.toString('utf8', 0, bytesRead).trimEnd()
 }
 
 /** The daemon of this folder, by its pid file and only if that process is one: pids are used again. */

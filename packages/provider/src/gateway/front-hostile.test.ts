@@ -17,6 +17,9 @@ const upgradeTo = (host: string) =>
   `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
 
 /** A pod that speaks whatever `serve` writes, routed to under `host`. */
+/** Each server is a pod of its own. */
+let podCount = 0
+
 async function rawPod(host: string, serve: (socket: Socket) => void): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
@@ -24,7 +27,8 @@ async function rawPod(host: string, serve: (socket: Socket) => void): Promise<Se
   })
   servers.push(server)
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  front.setRoute(host, { address: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  podCount++
+  front.setRoute(host, { address: '127.0.0.1', port: (server.address() as AddressInfo).port, podId: `pod-${podCount}` })
   return server
 }
 
@@ -82,7 +86,7 @@ for (const name of ['content-length', 'host', 'transfer-encoding', 'Content-Leng
     assert.match(headers, new RegExp(`^Content-Length: ${inner.length}$`, 'm'))
     assert.match(headers, /^Host: smuggle\.example\r$/m)
     assert.match(headers, /^X-Forwarded-For: 127\.0\.0\.1\r$/m)
-    front.removeRoute('smuggle.example')
+    front.removeRoute('smuggle.example', `pod-${podCount}`)
   })
 }
 
@@ -106,7 +110,7 @@ for (const answer of [
   test(`a pod that answers ${JSON.stringify(answer)} is 502`, async () => {
     await rawPod('garbage.example', (socket) => socket.once('data', () => socket.end(answer, 'latin1')))
     assert.match(await heard(say('GET / HTTP/1.1\r\nHost: garbage.example\r\n\r\n')), /^HTTP\/1\.1 502 Bad Gateway\r\n/)
-    front.removeRoute('garbage.example')
+    front.removeRoute('garbage.example', `pod-${podCount}`)
   })
 }
 
@@ -131,6 +135,21 @@ test('a WebSocket whose pod ends its side is closed on both', async () => {
   await emptied(pod)
 })
 
+test('a WebSocket whose client ends its side is closed on both, though the pod goes on', async () => {
+  const pod = await rawPod('talks.example', (socket) =>
+    socket.once('data', () => {
+      socket.write(SWITCHING)
+      const timer = setInterval(() => socket.write('more'), 20)
+      socket.once('close', () => clearInterval(timer))
+    }),
+  )
+  const client = say(upgradeTo('talks.example'))
+  await once(client, 'data')
+  client.end()
+  assert.match(await untilLetGo(client), /more$/)
+  await emptied(pod)
+})
+
 test('a WebSocket on which nothing passes is closed on both sides; one that is in use is not', async (t) => {
   const pod = await rawPod('idle.example', (socket) =>
     socket.once('data', () => {
@@ -142,7 +161,7 @@ test('a WebSocket on which nothing passes is closed on both sides; one that is i
   const pings = setInterval(() => pinging.write('ping'), 50)
   t.after(() => clearInterval(pings))
   pinging.resume()
-  assert.match(await untilLetGo(say(upgradeTo('idle.example'))), /^HTTP\/1\.1 101 [^]*\r\n\r\n$/)
+  assert.match(await untilLetGo(say(upgradeTo('idle.example'))), /^HTTP\/1\.1 101 [\s\S]*\r\n\r\n$/)
   assert.equal(pinging.readableEnded, false)
   clearInterval(pings)
   await untilLetGo(pinging)

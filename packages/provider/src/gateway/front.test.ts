@@ -16,12 +16,16 @@ after(async () => {
   await Promise.all(servers.map((server) => new Promise((settle) => server.close(settle))))
 })
 
+/** Each server is a pod of its own. */
+let podCount = 0
+
 /** A pod's server, routed to under `host`. */
 async function pod(host: string, listener: RequestListener): Promise<Server> {
   const server = createServer(listener)
   servers.push(server)
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  front.setRoute(host, { address: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  podCount++
+  front.setRoute(host, { address: '127.0.0.1', port: (server.address() as AddressInfo).port, podId: `pod-${podCount}` })
   return server
 }
 
@@ -52,7 +56,7 @@ test('an unknown Host is answered 421, and so is one whose route was removed', a
   assert.equal((await ask('nobody.example')).status, 421)
   await pod('gone.example', (_, response) => response.end())
   assert.equal((await ask('gone.example')).status, 200)
-  front.removeRoute('GONE.example')
+  front.removeRoute('GONE.example', `pod-${podCount}`)
   assert.equal((await ask('gone.example')).status, 421)
   assert.equal((await ask('a.example/../b')).status, 421)
 })
@@ -60,7 +64,7 @@ test('an unknown Host is answered 421, and so is one whose route was removed', a
 test('what is no host name gets no route', () => {
   for (const name of ['', 'a b', 'x/y', 'é.example']) {
     assert.throws(
-      () => front.setRoute(name, { address: '127.0.0.1', port: 1 }),
+      () => front.setRoute(name, { address: '127.0.0.1', port: 1, podId: 'pod' }),
       (error) => error instanceof TrustedPodsError && error.code === 'PROVISION_BAD_POD',
     )
   }
@@ -177,7 +181,7 @@ test('a WebSocket’s bytes pass both ways after the pod’s 101; a refusal pass
   assert.match(opened, /welcome ping$/)
   assert.match(await upgrade('/no', 'websocket'), /^HTTP\/1\.1 403 Forbidden[\s\S]*no$/)
   assert.match(await upgrade('/', 'h2c'), /^HTTP\/1\.1 200 [\s\S]*not upgraded/)
-  front.removeRoute('ws.example')
+  front.removeRoute('ws.example', `pod-${podCount}`)
   assert.match(await upgrade('/', 'websocket'), /^HTTP\/1\.1 421 /)
 })
 
@@ -211,7 +215,7 @@ test('close ends what is open, WebSockets too', async () => {
   )
   servers.push(server)
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  other.setRoute('ws', { address: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  other.setRoute('ws', { address: '127.0.0.1', port: (server.address() as AddressInfo).port, podId: 'pod' })
   const socket = connect(other.address.port, other.address.host)
   socket.write('GET / HTTP/1.1\r\nHost: ws\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
   await once(socket, 'data')

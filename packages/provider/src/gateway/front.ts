@@ -38,7 +38,7 @@ export interface Front {
    * QUOTE_HOST_TAKEN while it is another pod's. */
   setRoute(httpHost: string, target: PodTarget): void
   /** Takes the host from this pod, for good; nothing happens to another pod's. */
-  removeRoute(httpHost: string, podId?: string): void
+  removeRoute(httpHost: string, podId: string): void
   /** Breaks off what is under way. */
   close(): Promise<void>
 }

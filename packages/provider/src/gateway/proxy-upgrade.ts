@@ -6,8 +6,8 @@ import { pipeline } from 'node:stream/promises'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
 import { failureOf, openUpstream, type RouteTarget } from './upstream.ts'
 
-/** 5 s: what one side still sends after the other has ended; a WebSocket says goodbye before that (RFC 6455 §7). */
-const LINGER_MS = 5_000
+/** 2 s: what one side still sends after the other has ended; a WebSocket says goodbye before that (RFC 6455 §7). */
+const LINGER_MS = 2_000
 
 /** Resolves once both sides are closed. @param head what the client sent after its headers. */
 export async function proxyUpgrade(

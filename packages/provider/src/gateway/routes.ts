@@ -8,12 +8,12 @@ const MAX_ENDED = 4096
 
 export interface PodTarget extends RouteTarget {
   /** Pod id; absent: a route that belongs to no pod. */
-  readonly podId?: string
+  readonly podId: string
 }
 
 export interface Route {
   target: RouteTarget
-  readonly podId: string | undefined
+  readonly podId: string
   /** Requests under way. */
   inFlight: number
 }
@@ -43,11 +43,10 @@ export class Routes {
     }
   }
 
-  /** Takes the host from this pod, for good; that of another pod stays. @param podId absent: whosever it is. */
-  remove(httpHost: string, podId?: string): void {
+  /** Takes the host from this pod, for good; that of another pod stays. */
+  remove(httpHost: string, podId: string): void {
     const host = hostOf(httpHost) ?? ''
-    if (podId === undefined || this.#routes.get(host)?.podId === podId) this.#routes.delete(host)
-    if (podId === undefined) return
+    if (this.#routes.get(host)?.podId === podId) this.#routes.delete(host)
     this.#ended.add(`${podId} ${host}`)
     const [oldest] = this.#ended
     if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest)

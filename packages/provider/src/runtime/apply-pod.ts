@@ -23,10 +23,12 @@ import { placeSecrets } from './pod-secrets.ts'
 import { ensureVolumes } from './pod-volumes.ts'
 import type { Subnet } from './subnet.ts'
 import { requireAsCreated } from './verify-created.ts'
+import type { VolumeDisks } from './volume-disks.ts'
 
 export interface ApplyContext extends RenderContext {
   readonly podNetwork: Subnet
   readonly freedSubnets: ReadonlySet<string>
+  readonly disks: VolumeDisks | undefined
   readonly imageRepository: string
   /** Counts the starts of a container beyond its first. */
   readonly restarts: Map<string, number>

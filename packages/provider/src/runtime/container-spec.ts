@@ -116,7 +116,7 @@ function gpuRequests({ name, gpus, gpuDevices = [] }: ContainerSpec): object[] {
   }
   throw new TrustedPodsError(
     'PROVISION_RUNTIME_MISMATCH',
-    `container ${name} asks for ${gpus} GPUs and was given ${gpuDevices.length} devices of its own, as many are wanted`,
+    `container ${name} asks for ${gpus} GPUs and was given ${gpuDevices.length} of its own by id, as many different ones are wanted`,
   )
 }
 

@@ -86,6 +86,18 @@ test('a volume outlives its pod where that is asked; an empty-dir does not', { s
   assert.equal(await box.said(pod.podId, 'x'), 'kept')
 })
 
+test('the address of a pod that ended goes to nobody while others are free', { skip: box.skip }, async (t) => {
+  const [old, young] = [podOf([box.container('x', WAIT)]), podOf([box.container('x', WAIT)])]
+  // The same place to start from, as two pod ids may have.
+  const next = { ...young, podId: old.podId.slice(0, 8) + young.podId.slice(8) }
+  t.after(() => box.runtime.remove(next.podId, { volumes: true }))
+  const { address } = await box.runtime.apply(old)
+  await box.runtime.remove(old.podId, { volumes: true })
+  const { address: nextAddress } = await box.runtime.apply(next)
+  assert.ok(address && nextAddress)
+  assert.notEqual(nextAddress, address)
+})
+
 test('an apply that was killed after any of its steps is completed by the next, once', {
   skip: box.skip,
 }, async (t) => {

@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Engine, EngineRequest } from '@trusted-pods/platform/engine/engine-client.ts'
+import type { FileEntry } from '@trusted-pods/platform/engine/file-tar.ts'
 import { findProgram } from '@trusted-pods/platform/engine/find-program.ts'
 import { inspectImage, listImageTags, loadImage } from '@trusted-pods/platform/engine/images.ts'
 import { at, textAt } from '@trusted-pods/platform/engine/json-view.ts'
@@ -51,6 +52,25 @@ test('an image that names a user it does not have is refused where a secret is t
   await assert.rejects(box.runtime.apply(pod), refused('PROVISION_IMAGE_REFUSED', /"ghost"/))
 })
 
+test('an /etc/passwd or labels without measure are refused before they fill the memory', {
+  skip: box.skip,
+}, async (t) => {
+  const files: FileEntry[] = [{ kind: 'file', path: 'etc/passwd', content: Buffer.alloc(3 << 20, 'a') }]
+  const big = await box.runtime.importImage(await busyboxImage({ User: 'app' }, files))
+  const pod = podOf(
+    [box.container('x', WAIT, { image: big, mounts: [{ volume: 0, mountPath: '/key', readOnly: true }] })],
+    [{ kind: 'secret', sizeBytes: 0n, secret: Buffer.from('x') }],
+  )
+  t.after(() => box.runtime.remove(pod.podId, { volumes: true }))
+  await assert.rejects(
+    box.runtime.apply(pod),
+    refused('PROVISION_IMAGE_REFUSED', /\/etc\/passwd .* over 1048576 bytes/),
+  )
+  assert.equal((await box.idsOf(pod.podId)).length, 1, 'the infra container alone, no probe')
+  const labelled = await busyboxImage({ Labels: { note: 'a'.repeat(64 << 10) } })
+  await assert.rejects(box.runtime.importImage(labelled), refused('PROVISION_IMAGE_REFUSED', /at most 65536/))
+})
+
 test('what cannot run is refused: limits too low, a volume that is not there, a GPU, a command that is not there', {
   skip: box.skip,
 }, async (t) => {
@@ -58,7 +78,8 @@ test('what cannot run is refused: limits too low, a volume that is not there, a 
     [{ cpuMillis: 0n }, 'PROVISION_BAD_POD'],
     [{ memoryBytes: 1n << 20n }, 'PROVISION_BAD_POD'],
     [{ mounts: [{ volume: 3, mountPath: '/x', readOnly: false }] }, 'PROVISION_BAD_POD'],
-    [{ gpus: 1 }, 'PROVISION_RUNTIME'],
+    [{ gpus: 1 }, 'PROVISION_RUNTIME_MISMATCH'],
+    [{ gpus: 1, gpuDevices: ['0'] }, 'PROVISION_RUNTIME'],
     [{ command: ['/no/such/program'] }, 'PROVISION_CONTAINER_EXITED'],
   ]
   const pod = podOf([box.container('x', WAIT)])
@@ -130,4 +151,20 @@ test('pods reach neither the host nor each other, and the rules go with the last
   assert.ok(added)
   await brief[Symbol.asyncDispose]()
   assert.ok(!(await tables()).includes(added))
+})
+
+test('describe says whether pods are kept apart: a machine without nft is none', { skip: box.skip }, async () => {
+  assert.equal((await box.runtime.describe()).firewall, noFirewall ? 'none' : 'nftables')
+  const script = `
+    import { connectEngine } from '@trusted-pods/platform/engine/engine-client.ts'
+    import { openDockerRuntime } from '${import.meta.dirname}/docker-runtime.ts'
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const engine = await connectEngine(process.argv[1])
+    await using runtime = await openDockerRuntime(engine, { owner: process.argv[2], log })
+    console.log((await runtime.describe()).firewall)`
+  // In a mount namespace of its own what is no program lies over every nft.
+  const hide = 'for each in $(which -a nft); do mount --bind /dev/null "$each"; done; exec "$@"'
+  const node = [process.execPath, '--conditions=@trusted-pods/source', '--input-type=module', '-e', script]
+  const args = ['--mount', 'sh', '-c', hide, 'sh', ...node, box.engine.socket, `${box.owner}-d`]
+  assert.equal((await promisify(execFile)('unshare', args, { cwd: import.meta.dirname })).stdout, 'none\n')
 })

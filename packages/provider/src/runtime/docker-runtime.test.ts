@@ -152,7 +152,7 @@ test('the front serves the pod at its address', { skip: box.skip }, async (t) =>
   t.after(() => box.runtime.remove(pod.podId, { volumes: true }))
   const { address } = await box.runtime.apply(pod)
   assert.ok(address)
-  front.setRoute('pod.example', { address, port: 8080 })
+  front.setRoute('pod.example', { address, port: 8080, podId: 'pod' })
   const url = `http://127.0.0.1:${front.address.port}/`
   assert.equal(
     await until(async () => [await fetchText(url, 'pod.example')].find((page) => page.startsWith('fronted'))),

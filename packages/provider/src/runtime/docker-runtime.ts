@@ -1,4 +1,5 @@
 /** Pods on one machine through a container engine (Docker, Podman). I/O. Spec: docs/runtime.md. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Engine } from '@trusted-pods/platform/engine/engine-client.ts'
 import { containerEvents } from '@trusted-pods/platform/engine/events.ts'
 import { removeImage } from '@trusted-pods/platform/engine/images.ts'
@@ -26,6 +27,7 @@ import { removePod } from './remove-pod.ts'
 import { SerialQueue } from './serial-queue.ts'
 import { formatSubnet, parseSubnet, type Subnet } from './subnet.ts'
 import { type Firewall, setFirewall } from './tenant-firewall.ts'
+import { openVolumeDisks, type VolumeDisks } from './volume-disks.ts'
 
 /** A /16 that neither Docker's defaults nor the usual home, office and VPN networks take. */
 const POD_NETWORK = '10.213.0.0/16'
@@ -70,11 +72,14 @@ export async function openDockerRuntime(
   const infraImage = await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
   const firewall = await setFirewall(owner, formatSubnet(podNetwork))
   if (!firewall) log.warn('nft is missing: pods reach this host and its local networks, and may not reach the internet')
+  const disks = await openVolumeDisks(engine, facts)
+  if ('obstacle' in disks) log.warn('volumes have no limit of their size', disks)
   if (sandbox === 'runc') log.warn('pods run under runc: they share this kernel')
   return new DockerRuntime({
     engine,
     facts,
     firewall,
+    disks: 'obstacle' in disks ? undefined : disks,
     podNetwork,
     infraImage,
     owner,
@@ -103,6 +108,7 @@ interface RuntimeParts {
   readonly engine: Engine
   readonly facts: EngineFacts
   readonly firewall: Firewall | undefined
+  readonly disks: VolumeDisks | undefined
   readonly podNetwork: Subnet
   readonly infraImage: string
   readonly owner: string
@@ -129,7 +135,9 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     const { engine, sandbox } = this.#parts
     const { cpuMillis, memoryBytes } = await readEngineFacts(engine, { signal })
     const firewall = this.#parts.firewall ? 'nftables' : 'none'
-    return { engine: engine.name, version: engine.version, sandbox, firewall, cpuMillis, memoryBytes }
+    const volumeLimits = this.#parts.disks ? 'enforced' : 'none'
+    const { name, version } = engine
+    return { engine: name, version, sandbox, firewall, volumeLimits, cpuMillis, memoryBytes }
   }
 
   importImage(image: OpenedImage, { signal }: { signal?: AbortSignal } = {}): Promise<ImageRef> {
@@ -176,7 +184,8 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
         if (signal.aborted) return
         log.warn('the engine is away: its events are asked for again', { error: String(error) })
       }
-      await pause(WATCH_RETRY_MS, signal)
+      // A watch that is ended waits no longer.
+      await sleep(WATCH_RETRY_MS, undefined, { signal }).catch(() => {})
       const podIds = await listPodIds(engine, { owner, signal }).catch(() => [])
       for (const podId of podIds) yield { podId }
     }
@@ -257,9 +266,9 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
   }
 
   async #remove(podId: string, options: { volumes: boolean; signal?: AbortSignal | undefined }): Promise<void> {
-    const { engine, owner } = this.#parts
+    const { engine, owner, disks } = this.#parts
     const cgroupParent = this.#cgroupParent(podId)
-    await removePod(engine, podId, { owner, cgroupParent, freedSubnets: this.#freedSubnets, ...options })
+    await removePod(engine, podId, { owner, cgroupParent, disks, freedSubnets: this.#freedSubnets, ...options })
   }
 
   #cgroupParent(podId: string): string | undefined {
@@ -279,16 +288,4 @@ function requirePodId(podId: string): void {
 function asProvisionError(error: unknown): unknown {
   if (!(error instanceof TrustedPodsError) || error.code !== 'PLATFORM_ENGINE_FAILED') return error
   return new TrustedPodsError('PROVISION_RUNTIME', 'the container engine could not make the pod', { cause: error })
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((settle) => {
-    const end = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      settle()
-    }
-    const timer = setTimeout(end, ms)
-    signal.addEventListener('abort', end, { once: true })
-  })
 }

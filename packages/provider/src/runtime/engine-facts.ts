@@ -6,6 +6,8 @@ import type { CgroupSupport } from './pod-cgroup.ts'
 export interface EngineFacts {
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
+  /** Folder of all that the engine holds, on its own machine. */
+  readonly dataRoot: string
   /** OCI runtimes by name: runc, runsc. */
   readonly runtimes: readonly string[]
   readonly cgroups: CgroupSupport
@@ -19,6 +21,7 @@ export async function readEngineFacts(
   return {
     cpuMillis: BigInt(Math.trunc(numberAt(value, 'NCPU'))) * 1000n,
     memoryBytes: BigInt(Math.trunc(numberAt(value, 'MemTotal'))),
+    dataRoot: textAt(value, 'DockerRootDir'),
     runtimes: Object.keys(recordAt(value, 'Runtimes')),
     cgroups: {
       driver: textAt(value, 'CgroupDriver'),

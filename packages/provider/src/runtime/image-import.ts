@@ -18,6 +18,9 @@ import { differences } from './verify-created.ts'
 /** What a container takes from its image. */
 const CONFIG_FIELDS = ['User', 'Env', 'Entrypoint', 'Cmd', 'WorkingDir', 'Volumes', 'StopSignal'] as const
 
+/** 64 KiB of labels: engines repeat them in every list and event, which are bounded for all pods together. */
+const MAX_LABEL_BYTES = 64 * 1024
+
 export interface ImportOptions {
   readonly repository: string
   readonly signal?: AbortSignal | undefined
@@ -34,7 +37,8 @@ export function infraRepository(owner: string): string {
 }
 
 /** Loads the image unless the engine has this very one under our name; then sees that it has.
- * @throws TrustedPodsError PROVISION_IMAGE_REFUSED for a digest that names nothing or when the engine holds another image. */
+ * @throws TrustedPodsError PROVISION_IMAGE_REFUSED for a digest that names nothing, labels without measure, or when the engine
+ * holds another image. */
 export async function importImage(engine: Engine, image: OpenedImage, options: ImportOptions): Promise<ImageRef> {
   const { repository, signal } = options
   if (!/^sha256:[0-9a-f]{64}$/.test(image.digest)) {
@@ -43,6 +47,7 @@ export async function importImage(engine: Engine, image: OpenedImage, options: I
       `the image's digest is "${image.digest.slice(0, 80)}", sha256:<hex> is wanted`,
     )
   }
+  requireFewLabels(image)
   const name = `${repository}:${image.digest.slice('sha256:'.length)}`
   const held = await inspectImage(engine, name, { signal })
   if (!held || imageDifferences(image, held).length > 0) {
@@ -50,6 +55,16 @@ export async function importImage(engine: Engine, image: OpenedImage, options: I
     await requireLoaded(engine, image, { name, signal })
   }
   return name as ImageRef
+}
+
+function requireFewLabels({ digest, config }: OpenedImage): void {
+  const labels = at(JSON.parse(new TextDecoder().decode(config)), 'config', 'Labels')
+  const length = Buffer.byteLength(JSON.stringify(labels) ?? '')
+  if (length <= MAX_LABEL_BYTES) return
+  throw new TrustedPodsError(
+    'PROVISION_IMAGE_REFUSED',
+    `the labels of image ${digest.slice(0, 19)} are ${length} bytes as JSON, at most ${MAX_LABEL_BYTES} are wanted`,
+  )
 }
 
 /** The infra container's image: loaded unless it is there, and checked as a tenant's. Its name says its content.

@@ -9,7 +9,7 @@ export type ImageRef = string & { readonly brand: 'ImageRef' }
 
 export interface VolumeSpec {
   readonly kind: 'volume' | 'empty-dir' | 'secret'
-  /** Enforced size; 0 for a secret. */
+  /** Of its file system where the runtime's `volumeLimits` are enforced; 0 for a secret. */
   readonly sizeBytes: bigint
   /** One file's content, for a secret. */
   readonly secret?: Uint8Array
@@ -101,6 +101,8 @@ export interface RuntimeDescription {
   readonly sandbox: 'runc' | 'runsc'
   /** none: pods reach this host, its local networks and each other. */
   readonly firewall: 'nftables' | 'none'
+  /** none: a pod can fill the engine's disk through a volume of any size. */
+  readonly volumeLimits: 'enforced' | 'none'
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
 }

@@ -1,12 +1,11 @@
-/**
- * A pod's volumes: the engine's own ones on its data disk, and one in memory for each secret. The size of those on disk is
- * not enforced. I/O.
- */
+/** A pod's volumes: one in memory for each secret, the others on the engine's data disk, with a disk of their own where the
+ * machine has the means. I/O. */
 import type { Engine } from '@trusted-pods/platform/engine/engine-client.ts'
 import { createVolume, type VolumeInspection } from '@trusted-pods/platform/engine/volumes.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { KIND_LABEL, podLabels, volumeName } from './pod-names.ts'
-import type { PodSpec, VolumeSpec } from './pod-runtime.ts'
+import type { PodSpec } from './pod-runtime.ts'
+import type { VolumeDisks } from './volume-disks.ts'
 
 /** 1 MiB: a secret has at most 256 KiB, once for each user id that reads it. */
 const SECRET_OPTIONS = { type: 'tmpfs', device: 'tmpfs', o: 'size=1m,mode=0755,nosuid,nodev,noexec' }
@@ -16,21 +15,19 @@ const SECRET_OPTIONS = { type: 'tmpfs', device: 'tmpfs', o: 'size=1m,mode=0755,n
 export async function ensureVolumes(
   engine: Engine,
   pod: PodSpec,
-  { owner, signal }: { owner: string; signal?: AbortSignal | undefined },
+  { owner, disks, signal }: { owner: string; disks: VolumeDisks | undefined; signal?: AbortSignal | undefined },
 ): Promise<VolumeInspection[]> {
   const volumes: VolumeInspection[] = []
   for (const [index, spec] of pod.volumes.entries()) {
     const labels = { ...podLabels(owner, pod.podId, 'volume'), [KIND_LABEL]: spec.kind }
-    const options = optionsOf(spec)
-    const volume = await createVolume(engine, volumeName(pod.podId, index), { labels, options, signal })
+    const name = volumeName(pod.podId, index)
+    const options = spec.kind === 'secret' ? SECRET_OPTIONS : (disks?.optionsOf(name) ?? {})
+    const volume = await createVolume(engine, name, { labels, options, signal })
     requireSame(volume, { labels, options })
+    if (spec.kind !== 'secret') await disks?.attach(name, spec.sizeBytes)
     volumes.push(volume)
   }
   return volumes
-}
-
-function optionsOf({ kind }: VolumeSpec): Readonly<Record<string, string>> {
-  return kind === 'secret' ? SECRET_OPTIONS : {}
 }
 
 /** The engine gives back a volume of this name that was there, whatever it is: a secret must not land on a disk. */

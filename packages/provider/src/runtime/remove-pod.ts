@@ -6,6 +6,7 @@ import { listVolumes, removeVolume } from '@trusted-pods/platform/engine/volumes
 import { findParts } from './observe-pod.ts'
 import { removeCgroup } from './pod-cgroup.ts'
 import { KIND_LABEL, OWNER_LABEL, POD_LABEL } from './pod-names.ts'
+import type { VolumeDisks } from './volume-disks.ts'
 
 /** 5 s between SIGTERM and SIGKILL: a web server closes in that time; the publisher pays until the pod is gone. */
 const GRACE_SECONDS = 5
@@ -15,6 +16,7 @@ export interface RemoveOptions {
   /** Also volumes that outlive a pod's update; those in memory and of kind empty-dir go in any case. */
   readonly volumes: boolean
   readonly cgroupParent?: string | undefined
+  readonly disks: VolumeDisks | undefined
   /** Takes the pod's subnet at its end. */
   readonly freedSubnets: Set<string>
   readonly signal?: AbortSignal | undefined
@@ -33,7 +35,9 @@ export async function removePod(engine: Engine, podId: string, options: RemoveOp
     await removeNetwork(engine, id, { signal })
   }
   for (const { name, labels } of await listVolumes(engine, filter, { signal })) {
-    if (options.volumes || labels[KIND_LABEL] !== 'volume') await removeVolume(engine, name, { signal })
+    if (!options.volumes && labels[KIND_LABEL] === 'volume') continue
+    await options.disks?.detach(name)
+    await removeVolume(engine, name, { signal })
   }
   if (options.cgroupParent !== undefined) await removeCgroup(options.cgroupParent)
 }

@@ -46,7 +46,7 @@ test('the subnet that is chosen lies in the network and overlaps nothing that is
       ),
       fc.nat(),
       (taken, start) => {
-        const chosen = freeSubnet(network, { prefix: 28, start, taken })
+        const chosen = freeSubnet(network, { prefix: 28, start, taken, freed: [] })
         assert.ok(overlaps(chosen, network) && chosen.prefix === 28)
         assert.ok(!taken.some((other) => overlaps(chosen, other)))
       },
@@ -57,12 +57,20 @@ test('the subnet that is chosen lies in the network and overlaps nothing that is
 test('a network that is full is PROVISION_RUNTIME, after every subnet was given once', () => {
   const network = subnet('10.213.0.0/26')
   const taken: Subnet[] = []
-  for (let i = 0; i < 4; i++) taken.push(freeSubnet(network, { prefix: 28, start: 3, taken }))
+  for (let i = 0; i < 4; i++) taken.push(freeSubnet(network, { prefix: 28, start: 3, taken, freed: [] }))
   assert.deepEqual(taken.map(formatSubnet), ['10.213.0.48/28', '10.213.0.0/28', '10.213.0.16/28', '10.213.0.32/28'])
   assert.throws(
-    () => freeSubnet(network, { prefix: 28, start: 0, taken }),
+    () => freeSubnet(network, { prefix: 28, start: 0, taken, freed: taken }),
     (error) => error instanceof TrustedPodsError && error.code === 'PROVISION_RUNTIME',
   )
+})
+
+test('a subnet that was freed is given again only after all others, the longest free first', () => {
+  const network = subnet('10.213.0.0/26')
+  const freed = ['10.213.0.32/28', '10.214.0.0/28', '10.213.0.0/28', '10.213.0.48/28'].map(subnet)
+  const taken: Subnet[] = []
+  for (let i = 0; i < 4; i++) taken.push(freeSubnet(network, { prefix: 28, start: 0, taken, freed }))
+  assert.deepEqual(taken.map(formatSubnet), ['10.213.0.16/28', '10.213.0.32/28', '10.213.0.0/28', '10.213.0.48/28'])
 })
 
 test('routes of the kernel are read but for the default one', () => {

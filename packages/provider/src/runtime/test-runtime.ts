@@ -122,8 +122,8 @@ export function podOf(containers: ContainerSpec[], volumes: PodSpec['volumes'] =
   return { podId: randomBytes(32).toString('hex'), containers, volumes }
 }
 
-/** Runs as user `app`, 1234, unless `config` says other. */
-export async function busyboxImage(config: object = { User: 'app' }): Promise<OpenedImage> {
+/** Runs as user `app`, 1234, unless `config` says other. @param more a second layer. */
+export async function busyboxImage(config: object = { User: 'app' }, more: FileEntry[] = []): Promise<OpenedImage> {
   const busybox = await findProgram('busybox')
   assert.ok(busybox, 'busybox is wanted: apt-get install busybox-static')
   const applets = ['sh', 'cat', 'cp', 'echo', 'httpd', 'id', 'mkdir', 'nc', 'sleep', 'stat', 'wc', 'wget']
@@ -137,7 +137,7 @@ export async function busyboxImage(config: object = { User: 'app' }): Promise<Op
   ]
   const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
   const imageConfig = { Env: ['PATH=/bin', 'FROM_IMAGE=yes'], ...config }
-  return buildScratchImage({ layers: [files], config: imageConfig, architecture })
+  return buildScratchImage({ layers: more.length > 0 ? [files, more] : [files], config: imageConfig, architecture })
 }
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -18,7 +18,9 @@ export function requireAsCreated(
     ...differences(imageId, at(inspection, 'Image'), 'Image'),
     // Of these only the names: arguments and variables may be secret.
     ...missingEnv.map((line) => `Config.Env ${line.split('=', 1)[0]}`),
-    ...differences(config, at(inspection, 'Config'), 'Config').map(pathOf),
+    ...Object.entries(config).flatMap(([key, value]) =>
+      differences(value, at(inspection, 'Config', key), `Config.${key}`).map(pathOf),
+    ),
     ...differences(Labels, at(inspection, 'Config', 'Labels'), 'Config.Labels'),
     ...differences(HostConfig, at(inspection, 'HostConfig'), 'HostConfig'),
   ]
