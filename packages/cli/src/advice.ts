@@ -31,7 +31,8 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   CHANNEL_WRONG_CHAIN: 'See chain in the configuration.',
   CHANNEL_RPC_UNAVAILABLE: 'See chain.rpc in the configuration; nothing is known, so nothing was given up.',
   CHANNEL_RECEIPT_INVALID: 'Stop the pod: the provider charges for what it did not do.',
-  PROVISION_CONTAINER_EXITED: 'See what it wrote: trustedpods logs',
+  PROVISION_CONTAINER_EXITED:
+    'Try its command with this image on your own engine; the deposit comes back by trustedpods stop.',
   STATUS_UNKNOWN_POD: 'See your leases: trustedpods ls',
   PLATFORM_ENGINE_MISSING: 'Install or start Docker or Podman, or set engine in the configuration.',
 }

@@ -9,6 +9,7 @@ import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { openChannel as openOnChain, readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
 import { podEscrowAbi } from '@trusted-pods/protocol/chain/gen/pod-escrow.ts'
+import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { type ChannelTerms, channelId, MIN_UNLOCK_DELAY_SECONDS } from '@trusted-pods/protocol/channel/terms.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Hex, isAddressEqual } from 'viem'
@@ -54,8 +55,19 @@ export async function openChannel(
   options: OpenChannelOptions,
 ): Promise<LeaseOf<'funded'>> {
   const opening = await draftLease(chain, quote, options)
+  await requireFunds(chain, opening)
   await options.leases.save(opening)
   return fundChannel(chain, opening, options)
+}
+
+/** @throws TrustedPodsError CHANNEL_NO_FUNDS before there is a lease of which nobody would know whether it was paid. */
+async function requireFunds(chain: Chain, { channel: { terms, deposit } }: LeaseFacts): Promise<void> {
+  const balance = await tokenBalance(chain, { token: terms.token, account: terms.payer })
+  if (balance >= deposit) return
+  throw new TrustedPodsError(
+    'CHANNEL_NO_FUNDS',
+    `${terms.payer} has ${balance} base units of token ${terms.token}, the deposit is ${deposit}`,
+  )
 }
 
 /** The id of a lease and of its pod, to be used once. */

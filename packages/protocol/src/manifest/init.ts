@@ -40,7 +40,7 @@ ${exposure(options)}
 #     type: volume # survives restarts and updates; emptyDir lives and dies with the pod
 #     resources: {storage: 1Gi}
 
-# With a host, a min of 0 lets the pod sleep until a request comes.
+# With a host, a min of 0 allows the pod to sleep until a request comes, where the provider does that.
 replicas: {min: 1, max: 1}
 `
   parseManifest(text)

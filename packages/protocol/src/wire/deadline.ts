@@ -72,6 +72,9 @@ function timedOut(): Error {
 /** A failure under a deadline as our error: a time-out is WIRE_TIMEOUT, a lost stream WIRE_CLOSED, the caller's own abort stays. */
 export function toWireError(error: unknown, protocolId: string): unknown {
   if (error instanceof TrustedPodsError) return error
+  // The library rejects with the event itself where a stream ends while it is waited for.
+  if (error instanceof Event)
+    return new TrustedPodsError('WIRE_CLOSED', `${protocolId}: the stream was closed`, { cause: error })
   if (!(error instanceof Error)) return error
   if (error.name === 'TimeoutError')
     return new TrustedPodsError('WIRE_TIMEOUT', `${protocolId} took too long`, { cause: error })

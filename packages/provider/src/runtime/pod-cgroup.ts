@@ -2,7 +2,7 @@
  * The parent cgroup of a pod: its counters hold what containers used that have ended since. Read where the cgroup file
  * system is at hand, v1 or v2. I/O.
  */
-import { readFile, rmdir } from 'node:fs/promises'
+import { readdir, readFile, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { PodUsage } from './pod-runtime.ts'
 
@@ -59,10 +59,11 @@ export async function readUsage(parent: string): Promise<PodUsage> {
   return { ...(micros !== undefined && { cpuMicros: micros }), ...(peak !== undefined && { memoryPeakBytes: peak }) }
 }
 
-/** Engines leave the parent behind: removes it and the folders above it that are ours and empty. */
+/** Engines leave the parent behind, and one that was killed its containers' too: removes what is empty, and the empty folders above. */
 export async function removeCgroup(parent: string): Promise<void> {
   const path = pathOf(parent)
   for (const root of [ROOT, ...V1_CONTROLLERS.map((controller) => join(ROOT, controller))]) {
+    for (const child of await foldersIn(join(root, path))) await removeFolder(join(root, path, child))
     for (let folder = path; folder !== '.' && folder !== '/'; folder = dirname(folder)) {
       if (!(await removeFolder(join(root, folder)))) break
     }
@@ -74,6 +75,16 @@ function pathOf(parent: string): string {
   if (!parent.endsWith('.slice')) return parent
   const parts = parent.slice(0, -'.slice'.length).split('-')
   return join('/', ...parts.map((_, i) => `${parts.slice(0, i + 1).join('-')}.slice`))
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true })
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  } catch {
+    // No such controller, or no such pod in it.
+    return []
+  }
 }
 
 async function removeFolder(folder: string): Promise<boolean> {
