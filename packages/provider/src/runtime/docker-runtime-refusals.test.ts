@@ -11,6 +11,7 @@ import type { FileEntry } from '@trusted-pods/platform/engine/file-tar.ts'
 import { findProgram } from '@trusted-pods/platform/engine/find-program.ts'
 import { inspectImage, listImageTags, loadImage } from '@trusted-pods/platform/engine/images.ts'
 import { at, textAt } from '@trusted-pods/platform/engine/json-view.ts'
+import { listMountPoints } from '@trusted-pods/platform/engine/mount-table.ts'
 import { hybridArchive } from '@trusted-pods/platform/hybrid-archive.ts'
 import type { ErrorCode } from '@trusted-pods/protocol/errors.ts'
 import { openDockerRuntime } from './docker-runtime.ts'
@@ -165,6 +166,18 @@ test('describe says whether pods are kept apart: a machine without nft is none',
   // In a mount namespace of its own what is no program lies over every nft.
   const hide = 'for each in $(which -a nft); do mount --bind /dev/null "$each"; done; exec "$@"'
   const node = [process.execPath, '--conditions=@trusted-pods/source', '--input-type=module', '-e', script]
-  const args = ['--mount', 'sh', '-c', hide, 'sh', ...node, box.engine.socket, `${box.owner}-d`]
+  // A plain chroot's root is no mount point, whose propagation cannot be changed.
+  const inChroot = !(await listMountPoints()).includes('/')
+  const args = [
+    '--mount',
+    ...(inChroot ? ['--propagation', 'unchanged'] : []),
+    'sh',
+    '-c',
+    hide,
+    'sh',
+    ...node,
+    box.engine.socket,
+    `${box.owner}-d`,
+  ]
   assert.equal((await promisify(execFile)('unshare', args, { cwd: import.meta.dirname })).stdout, 'none\n')
 })
