@@ -35,6 +35,7 @@ export interface ChargerParts {
 /** What the charger found that ends a pod. */
 export type ChargeVerdict = { kind: 'go-on' } | { kind: 'end'; code: string; message: string }
 
+const SECONDS_PER_HOUR = 3600n
 const GO_ON: ChargeVerdict = { kind: 'go-on' }
 
 export class Charger {
@@ -111,7 +112,7 @@ export class Charger {
     // A node that lags shows no channel: what is not seen is not settled.
     if (!state) throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the chain does not show the channel')
     if (state.closed) return journal.change(podId, { settlement: CLOSED_ELSEWHERE, claimed: state.claimed })
-    journal.change(podId, { claimed: state.claimed, deposited: state.deposited })
+    this.#remember(row, state)
     const receipt = await this.#claimable(podId)
     const { transaction } = await settleClose(
       chain,
@@ -133,11 +134,19 @@ export class Charger {
     }
   }
 
+  /** Both only grow: a lower figure is an older one. */
+  #remember(row: PodRow, { deposited, claimed }: ChannelState): void {
+    this.#parts.journal.change(row.podId, {
+      deposited: larger(deposited, row.deposited),
+      claimed: larger(claimed, row.claimed),
+    })
+  }
+
   async #look(row: PodRow): Promise<ChannelState | undefined> {
-    const { journal, chain, log } = this.#parts
+    const { chain, log } = this.#parts
     try {
       const state = await readChannel(chain, `0x${row.podId}`)
-      if (state) journal.change(row.podId, { deposited: state.deposited, claimed: state.claimed })
+      if (state) this.#remember(row, state)
       return state
     } catch (error) {
       log.warn('channel not visible', { pod: row.podId, reason: String(error) })
@@ -171,7 +180,15 @@ export class Charger {
     const { journal, meter, chain } = this.#parts
     const row = journal.pod(podId)
     if (!row || meter.runningSeconds(podId) === 0n) return undefined
-    return meter.receipt(row, quoteOf(row), await accruedCap(chain, channelOf(row).terms))
+    const { terms } = channelOf(row)
+    const cap = await accruedCap(chain, terms)
+    if (cap === 0n && (terms.ratePerHour * meter.runningSeconds(podId)) / SECONDS_PER_HOUR > 0n) {
+      throw new TrustedPodsError(
+        'CHANNEL_RPC_UNAVAILABLE',
+        'the chain shows no cap for a channel that has run: its node lags',
+      )
+    }
+    return meter.receipt(row, quoteOf(row), cap)
   }
 
   #checkFunds(podId: string): ChargeVerdict {
@@ -198,6 +215,10 @@ export class Charger {
       if (this.#busy.get(podId) === mine) this.#busy.delete(podId)
     }
   }
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }
 
 /** The channel that pays for a pod. */

@@ -59,6 +59,7 @@ export interface Terms {
   readonly claimAtLeast: bigint
   readonly fundsGraceSeconds: number
   readonly publisherGraceSeconds: number
+  readonly startLimitMinutes: number
   readonly maxImageBytes: number
   readonly maxUnpackedBytes: number
   /** Free space of the state folder's disk below which no pod is admitted. */
@@ -213,6 +214,7 @@ function readTerms(root: ConfigSection): Terms {
     'claimAtLeast',
     'fundsGraceSeconds',
     'publisherGraceSeconds',
+    'startLimitMinutes',
     'maxImageBytes',
     'maxUnpackedBytes',
     'diskReserveBytes',
@@ -227,6 +229,7 @@ function readTerms(root: ConfigSection): Terms {
     reviewSeconds: integer('reviewSeconds', 30, 120),
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
     fundsGraceSeconds: integer('fundsGraceSeconds', 600, 30 * DAY_SECONDS, 0),
+    startLimitMinutes: integer('startLimitMinutes', 60, 24 * 60),
     publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),
     maxImageBytes: integer('maxImageBytes', 8 * GIB, Number.MAX_SAFE_INTEGER),
     maxUnpackedBytes: integer('maxUnpackedBytes', 24 * GIB, Number.MAX_SAFE_INTEGER),

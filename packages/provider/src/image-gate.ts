@@ -5,11 +5,13 @@ import type { ImageRef, PodRuntime } from './runtime/pod-runtime.ts'
 
 export class ImageGate {
   #opening = 0
-  #pruning: Promise<void> = Promise.resolve()
+  /** Prunes that run or wait, one after the other. */
+  #prunes = 0
+  #lastPrune: Promise<void> = Promise.resolve()
 
   /** Imports and the journal entry that names them, as one. */
   async whileOpening<T>(open: () => Promise<T>): Promise<T> {
-    await this.#pruning
+    while (this.#prunes > 0) await this.#lastPrune
     this.#opening++
     try {
       return await open()
@@ -21,10 +23,13 @@ export class ImageGate {
   /** Removes images that no pod uses; not now when any is being opened: a later call does it. */
   async prune(runtime: PodRuntime, inUse: () => ReadonlySet<ImageRef>): Promise<void> {
     if (this.#opening > 0) return
-    const pruning = runtime.pruneImages(inUse())
-    this.#pruning = pruning.catch(() => {
+    this.#prunes++
+    const pruning = this.#lastPrune.then(() => runtime.pruneImages(inUse())).finally(() => this.#prunes--)
+    this.#lastPrune = pruning.then(
+      () => {},
       // The caller is told; whoever opens an image only waits for the end.
-    })
+      () => {},
+    )
     await pruning
   }
 }

@@ -88,6 +88,8 @@ export class Journal implements Disposable {
     this.#db.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA busy_timeout = 5000',
     )
+    // What an earlier process forgot, but was killed before it was off the disk.
+    this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     const version = Number(this.#db.prepare('PRAGMA user_version').get()?.user_version)
     if (version > SCHEMA_VERSION) {
       throw new TrustedPodsError(

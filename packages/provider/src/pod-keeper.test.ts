@@ -7,6 +7,7 @@ import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { memoryLog } from '../../../test/support/memory-log.ts'
 import { memoryRuntime } from '../../../test/support/memory-runtime.ts'
 import { Changes } from './changes.ts'
+import { ImageGate } from './image-gate.ts'
 import { Journal } from './journal.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import type { ImageRef } from './runtime/pod-runtime.ts'
@@ -162,4 +163,27 @@ test('a fault inside the provider ends the pod as failed, and its words stay in 
     code: 'PROVISION_RUNTIME',
     message: 'a fault inside the provider; its log says more',
   })
+})
+
+test('while images are pruned, however often, none is opened, and none that is being opened is pruned', async () => {
+  const runtime = memoryRuntime()
+  const gate = new ImageGate()
+  const used = new Set<ImageRef>()
+  const image = 'image' as ImageRef
+  let opened = 0
+  const open = () =>
+    gate.whileOpening(async () => {
+      opened++
+      runtime.images.add(image)
+      await Promise.resolve()
+      used.add(image)
+    })
+  await Promise.all([
+    gate.prune(runtime, () => used),
+    gate.prune(runtime, () => used),
+    open(),
+    gate.prune(runtime, () => used),
+  ])
+  await gate.prune(runtime, () => used)
+  assert.deepEqual([opened, [...runtime.images]], [1, [image]])
 })

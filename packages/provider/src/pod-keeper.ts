@@ -65,7 +65,6 @@ export class PodKeeper {
     await this.sweep()
     for (const row of journal.pods(['stopping']))
       this.#background(this.end(row.podId, row.reason ?? RESTARTED), row.podId)
-    for (const { podId } of journal.pods(STARTING_PHASES)) this.#bringUp(podId)
     for (const { podId } of journal.pods(['running'])) {
       // A pod that cannot be seen now stays as it is, and the next round looks again.
       await this.reconcile(podId).catch((error: unknown) =>
@@ -86,6 +85,8 @@ export class PodKeeper {
       await runtime.remove(podId, { volumes: row !== undefined })
     }
     await this.#images.prune(runtime, () => this.#imagesInUse())
+    // Whatever broke off the work on a starting pod: it is taken up again.
+    for (const { podId } of journal.pods(STARTING_PHASES)) this.#bringUp(podId)
   }
 
   /** Looks at a running pod and starts again what has exited. What cannot be seen is not billed, and not touched. */

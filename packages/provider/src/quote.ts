@@ -112,7 +112,12 @@ function unknown(message: string): never {
   throw new TrustedPodsError('QUOTE_UNKNOWN_RESOURCE', message)
 }
 
-/** The host of a multiaddr: its first component's value. */
+/** The host of a multiaddr: its first component's value; of IPv6 the /64, which is what one subscriber has. */
 function hostOf(address: Connection['remoteAddr']): string {
-  return address.getComponents()[0]?.value ?? address.toString()
+  const [first] = address.getComponents()
+  if (first?.name !== 'ip6') return first?.value ?? address.toString()
+  const [head = '', tail] = (first.value ?? '').split('::')
+  const groups = head.split(':').filter((group) => group !== '')
+  const zeros = tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length
+  return [...groups, ...Array.from({ length: zeros }, () => '0')].slice(0, 4).join(':')
 }

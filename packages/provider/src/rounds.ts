@@ -14,6 +14,8 @@ export interface RoundParts {
   readonly keeper: PodKeeper
   readonly charger: Charger
   readonly log: Logger
+  /** From acceptance to running: past it a pod that still starts is ended. */
+  readonly startLimitMs: number
 }
 
 export interface RoundOptions {
@@ -27,48 +29,77 @@ export interface RoundOptions {
 export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOptions): AsyncDisposable {
   const stop = new AbortController()
   const { signal } = stop
+  const underWay = new UnderWay()
   const rounds = [
-    every(tickMs, () => tickAll(parts), { signal, log: parts.log }),
-    every(reviewMs, () => reviewAll(parts), { signal, log: parts.log }),
+    every(tickMs, () => tickAll(parts, underWay), { signal, log: parts.log }),
+    every(reviewMs, () => reviewAll(parts, underWay), { signal, log: parts.log }),
     followEvents(parts, signal),
   ]
   return {
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the provider is stopping'))
       await Promise.allSettled(rounds)
+      await underWay.settled()
     },
   }
 }
 
-async function tickAll(parts: RoundParts): Promise<void> {
+function tickAll(parts: RoundParts, underWay: UnderWay): void {
   const { journal, keeper, charger } = parts
-  await forEach(journal.pods(['running']), 'pod not counted', parts, async ({ podId }) => {
+  begin(journal.pods(['running']), 'pod not counted', { ...parts, underWay }, async ({ podId }) => {
     await keeper.reconcile(podId)
     await charger.tick(podId)
   })
 }
 
-async function reviewAll(parts: RoundParts): Promise<void> {
-  const { journal, keeper, charger, log } = parts
-  await forEach(journal.pods([...STARTING_PHASES, 'running']), 'channel not reviewed', parts, async ({ podId }) => {
+function reviewAll(parts: RoundParts, underWay: UnderWay): void {
+  const { journal, keeper, charger, log, startLimitMs } = parts
+  const context = { ...parts, underWay }
+  begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs }) => {
+    if (Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
+  })
+  begin(journal.pods([...STARTING_PHASES, 'running']), 'channel not reviewed', context, async ({ podId }) => {
     const verdict = await charger.review(podId)
     if (verdict.kind === 'end') await keeper.end(podId, verdict)
   })
-  await forEach(journal.pods(['stopping']), 'pod not ended', parts, ({ podId, reason }) =>
+  begin(journal.pods(['stopping']), 'pod not ended', context, ({ podId, reason }) =>
     keeper.end(podId, reason ?? { code: 'restarted', message: '' }),
   )
-  await forEach(journal.unsettled(), 'channel not settled', parts, ({ podId }) => charger.settle(podId))
-  await attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep())
+  begin(journal.unsettled(), 'channel not settled', context, ({ podId }) => charger.settle(podId))
+  underWay.run('sweep', () => attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep()))
 }
 
-/** Side by side: a pod that takes its time to end holds up no other. */
-async function forEach(
+/** Of a pod that holds its place without ever running. */
+const TOO_LONG = { code: 'PROVISION_IMAGE_FETCH', message: 'the pod took too long to start' }
+
+/** Side by side, and nobody waits: a pod that takes its time holds up no other, and is left alone until it is done. */
+function begin(
   rows: readonly PodRow[],
   text: string,
-  { log }: RoundParts,
+  { log, underWay }: RoundParts & { underWay: UnderWay },
   act: (row: PodRow) => Promise<void>,
-): Promise<void> {
-  await Promise.all(rows.map((row) => attempt(text, { podId: row.podId, log }, () => act(row))))
+): void {
+  for (const row of rows) {
+    underWay.run(`${text} ${row.podId}`, () => attempt(text, { podId: row.podId, log }, () => act(row)))
+  }
+}
+
+/** What was begun and has not ended, by name. */
+class UnderWay {
+  readonly #work = new Map<string, Promise<void>>()
+
+  /** Does nothing while work of this name is under way. The work must not reject. */
+  run(name: string, work: () => Promise<void>): void {
+    if (this.#work.has(name)) return
+    this.#work.set(
+      name,
+      work().finally(() => this.#work.delete(name)),
+    )
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#work.values())
+  }
 }
 
 /** Runtime events only make the next look come sooner. */
@@ -99,12 +130,12 @@ async function attempt(
 
 async function every(
   ms: number,
-  round: () => Promise<void>,
+  round: () => void,
   { signal, log }: { signal: AbortSignal; log: Logger },
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      await round()
+      round()
     } catch (error) {
       log.error('round not finished', { reason: String(error) })
     }

@@ -54,8 +54,9 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   const machine = await openMachine(config, { ...base, log, stack })
   const pods = await openPods(config, { ...base, ...machine, log, stack })
   await serveAll(base.node, answers(config, { ...base, ...machine, ...pods }), { log })
-  // Whoever reaches us finds every protocol there.
+  // Whoever reaches us finds every protocol there; at the end nobody reaches us any more before anything else closes.
   await base.node.start()
+  stack.defer(async () => base.node.stop())
   const listing = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
   stack.use(await keepAnnouncing({ ...listing, sandbox: machine.description.sandbox, log }))
   const owned = stack.move()
@@ -90,7 +91,6 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     announce: [...announce],
     start: false,
   })
-  stack.defer(() => node.stop())
   return { keys, attester, chain, pricing, journal, node, peerId: node.peerId }
 }
 
@@ -141,7 +141,9 @@ async function openPods(
   stack.defer(() => keeper.close())
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
-  stack.use(startRounds({ journal, runtime, keeper, charger, log }, pace))
+  stack.use(
+    startRounds({ journal, runtime, keeper, charger, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
+  )
   return { changes, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 

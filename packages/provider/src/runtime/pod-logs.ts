@@ -44,23 +44,47 @@ export async function* mergeByTime(streams: readonly Stream[]): AsyncGenerator<R
   }
 }
 
-/** Merges streams as their lines come. */
+interface ReadyLine {
+  readonly line: RuntimeLogLine
+  /** Lets its stream go on to the next. */
+  readonly taken: () => void
+}
+
+/** Merges streams as their lines come: one line of each at a time, and one promise for whoever waits, however silent a stream is. */
 export async function* interleave(streams: readonly Stream[]): AsyncGenerator<RuntimeLogLine> {
-  const next = async (stream: Stream) => ({ stream, result: await stream.next() })
-  const waiting = new Map(streams.map((stream) => [stream, next(stream)]))
-  try {
-    while (waiting.size > 0) {
-      const { stream, result } = await Promise.race(waiting.values())
-      if (result.done) {
-        waiting.delete(stream)
-      } else {
-        waiting.set(stream, next(stream))
-        yield result.value
+  const ready: ReadyLine[] = []
+  const failures: unknown[] = []
+  let open = streams.length
+  let wake = () => {}
+  const pump = async (stream: Stream) => {
+    try {
+      for (let result = await stream.next(); !result.done; result = await stream.next()) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        ready.push({ line: result.value, taken: resolve })
+        wake()
+        await promise
       }
+    } catch (error) {
+      failures.push(error)
     }
-  } finally {
-    // Nobody waits for these any more: how they end is of no interest.
-    for (const promise of waiting.values()) promise.catch(() => {})
+    open--
+    wake()
+  }
+  const pumps = Promise.all(streams.map(pump))
+  for (;;) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    wake = resolve
+    const next = ready.shift()
+    if (next) {
+      yield next.line
+      next.taken()
+    } else if (failures.length > 0) {
+      throw failures[0]
+    } else if (open === 0) {
+      return await pumps.then(() => {})
+    } else {
+      await promise
+    }
   }
 }
 
