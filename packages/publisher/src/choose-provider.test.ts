@@ -17,7 +17,12 @@ import type { ProviderOffer } from './offer.ts'
 
 const TOKEN = getAddress(`0x${'07'.repeat(20)}`)
 const RESOURCES = [create(ResourceSchema, { name: 'cpu', quantity: 2000n })]
-const WANTED: ProviderChoice = { resources: RESOURCES, policy: { ...STRICT_POLICY, evidence: ['snp'] }, chainId: 1n, token: TOKEN }
+const WANTED: ProviderChoice = {
+  resources: RESOURCES,
+  policy: { ...STRICT_POLICY, evidence: ['snp'] },
+  chainId: 1n,
+  token: TOKEN,
+}
 
 interface OfferChanges extends Partial<Omit<ProviderOffer, 'pricing' | 'capacity' | 'attestations'>> {
   prices?: MessageInitShape<typeof PriceSchema>[]
