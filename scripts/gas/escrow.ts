@@ -14,36 +14,26 @@ import {
 } from 'viem'
 import { podEscrowAbi, podEscrowBytecode } from '../../packages/protocol/src/chain/gen/pod-escrow.ts'
 import { testTokenAbi, testTokenBytecode } from '../../packages/protocol/src/chain/gen/test-token.ts'
+import { PERMIT_TYPES } from '../../packages/protocol/src/chain/permit.ts'
+import {
+  CLOSE_TYPES,
+  escrowDomain,
+  RECEIPT_TYPES,
+  TERMS_TYPES,
+  VOUCHER_TYPES,
+} from '../../packages/protocol/src/channel/typed-data.ts'
 import type { Costs, Session } from './session.ts'
 
 const DEPOSIT = 10_000_000n
 const USAGE = keccak256('0x01')
 const SALT = keccak256('0x02')
 
-const CHANNEL = { name: 'channelId', type: 'bytes32' }
-const CUMULATIVE = { name: 'cumulative', type: 'uint128' }
-
 const TYPES = {
-  Terms: [
-    { name: 'payer', type: 'address' },
-    { name: 'voucherSigner', type: 'address' },
-    { name: 'provider', type: 'address' },
-    { name: 'meter', type: 'address' },
-    { name: 'token', type: 'address' },
-    { name: 'ratePerHour', type: 'uint96' },
-    { name: 'unlockDelay', type: 'uint32' },
-    { name: 'podId', type: 'bytes32' },
-  ],
-  Receipt: [CHANNEL, CUMULATIVE, { name: 'usageHash', type: 'bytes32' }],
-  Voucher: [CHANNEL, CUMULATIVE],
-  Close: [CHANNEL, CUMULATIVE, { name: 'deadline', type: 'uint64' }],
-  Permit: [
-    { name: 'owner', type: 'address' },
-    { name: 'spender', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'nonce', type: 'uint256' },
-    { name: 'deadline', type: 'uint256' },
-  ],
+  ...TERMS_TYPES,
+  ...RECEIPT_TYPES,
+  ...VOUCHER_TYPES,
+  ...CLOSE_TYPES,
+  ...PERMIT_TYPES,
   ReceiveWithAuthorization: [
     { name: 'from', type: 'address' },
     { name: 'to', type: 'address' },
@@ -75,7 +65,7 @@ async function prepare(session: Session, costs: Costs) {
   for (const { address } of [payer, saver]) await session.send(payer, token, mint(address))
   const approve = encodeFunctionData({ abi: testTokenAbi, functionName: 'approve', args: [escrow, maxUint256] })
   await session.send(payer, token, approve)
-  const domain = { name: 'Trusted Pods Escrow', version: '1', chainId: session.chainId, verifyingContract: escrow }
+  const domain = escrowDomain({ chainId: session.chainId, escrow })
   const tokenDomain = { name: 'Test USD Coin', version: '1', chainId: session.chainId, verifyingContract: token }
   const termsOf = (pod: number, from: Address = payer.address) => ({
     payer: from,

@@ -19,7 +19,7 @@ export interface Permit {
   readonly s: Hex
 }
 
-const PERMIT_TYPES = {
+export const PERMIT_TYPES = {
   Permit: [
     { name: 'owner', type: 'address' },
     { name: 'spender', type: 'address' },
