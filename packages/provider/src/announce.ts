@@ -78,7 +78,7 @@ async function announceProvider(parts: AnnounceParts): Promise<Hex> {
     region: parts.region,
     pricing: [parts.pricing],
     capacity: [...parts.capacity],
-    attestations: [attestationHint(attester)],
+    attestations: [await attestationHint(attester)],
     sandbox: parts.sandbox,
     sequence: BigInt(now),
     expiresAtMs: BigInt(now + RECORD_LIFETIME_MS),
@@ -87,10 +87,8 @@ async function announceProvider(parts: AnnounceParts): Promise<Hex> {
   return transaction
 }
 
-function attestationHint({
-  evidenceType,
-  simulated,
-  platformId,
-}: Attester): MessageInitShape<typeof AttestationHintSchema> {
+async function attestationHint(attester: Attester): Promise<MessageInitShape<typeof AttestationHintSchema>> {
+  const { evidenceType, simulated } = attester
+  const platformId = await attester.findPlatformId()
   return { evidenceType, simulated, ...(platformId && { platformId }) }
 }

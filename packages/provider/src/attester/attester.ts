@@ -1,7 +1,7 @@
 /** What makes evidence: the machine's own hardware, or its simulation. Spec: spec/ATTESTATION.md#attester. */
 
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { CollateralSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
+import type { CollateralSchema, EventLogSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 
 /** Hardware evidence with all that a verifier needs besides its policy. */
 export interface Quote {
@@ -13,13 +13,16 @@ export interface Quote {
   readonly crls: Uint8Array[]
   /** TDX: what Intel signed about the platform. */
   readonly collateral?: MessageInitShape<typeof CollateralSchema>[]
+  /** TDX: what the guest's measurement registers were extended with at boot. */
+  readonly eventLog?: MessageInitShape<typeof EventLogSchema>
 }
 
 export interface Attester {
   readonly evidenceType: 'snp' | 'tdx'
   readonly simulated: boolean
-  /** Chip id that the evidence will name, where it is known beforehand: announced, so that publishers can pin to it. */
-  readonly platformId?: Uint8Array
+  /** Platform id that the evidence will name: announced, so that publishers can pin to it. Undefined: the hardware gives none.
+   * @throws TrustedPodsError ATTEST_UNAVAILABLE while the machine gives no evidence. */
+  findPlatformId(options?: { signal?: AbortSignal }): Promise<Uint8Array | undefined>
   /** Evidence over 64 bytes of the caller's. @throws TrustedPodsError ATTEST_UNAVAILABLE when the machine gives none. */
   quote(reportData: Uint8Array, options?: { signal?: AbortSignal }): Promise<Quote>
 }

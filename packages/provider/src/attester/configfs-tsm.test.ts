@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { concatBytes, fromHex } from '@trusted-pods/protocol/bytes.ts'
+import { memoryLog } from '../../../../test/support/memory-log.ts'
 import { type CertificateTable, readCertificateTable, tableChain } from './certificate-table.ts'
-import { openConfigfsAttester, type TsmFiles } from './configfs-tsm.ts'
+import { openConfigfsAttester } from './configfs-tsm.ts'
 import type { Endorsements } from './endorsements/endorsements.ts'
 import { openSimulatedAttester, type SimulatedAttester } from './simulated.ts'
+import { TSM_PLACE, type TsmFiles, type TsmPlace } from './tsm-report.ts'
 
 const ROOT = '/sys/kernel/config/tsm/report'
 /** GHCB specification (AMD 56421) 4.1.8.1; the bytes lie in the order of the text. */
@@ -31,18 +33,21 @@ after(() => rmSync(stateDir, { recursive: true }))
 /** The kernel's side: entries with a generation that rises with each write, reports made when outblob is read. */
 class Kernel implements TsmFiles {
   readonly provider: string
-  /** Someone else's write between ours and the read of the report. */
-  intrudes = false
   hasTable = true
+  /** What happens to each next operation on a file, by its name; then all goes well again. */
+  readonly failures: { readonly file: string; readonly fail: (entry: { generation: number }) => void }[] = []
   readonly entries = new Map<string, { generation: number; inblob?: Uint8Array }>()
+  /** Entries that were ever made. */
+  made = 0
 
   constructor(provider: string) {
     this.provider = provider
   }
 
   mkdir(path: string): Promise<void> {
-    if (dirname(path) !== ROOT || this.entries.has(path)) return Promise.reject(new Error('EEXIST'))
+    if (dirname(path) !== ROOT || this.entries.has(path)) return Promise.reject(errno('EEXIST'))
     this.entries.set(path, { generation: 0 })
+    this.made++
     return Promise.resolve()
   }
 
@@ -51,27 +56,46 @@ class Kernel implements TsmFiles {
   }
 
   rmdir(path: string): Promise<void> {
-    return this.entries.delete(path) ? Promise.resolve() : Promise.reject(new Error('ENOENT'))
+    return this.entries.delete(path) ? Promise.resolve() : Promise.reject(errno('ENOENT'))
   }
 
-  writeFile(path: string, bytes: Uint8Array): Promise<void> {
-    const entry = this.entries.get(dirname(path))
-    if (!entry || basename(path) !== 'inblob' || bytes.length > 64) return Promise.reject(new Error('EINVAL'))
+  async writeFile(path: string, bytes: Uint8Array): Promise<void> {
+    const entry = this.#open(path)
+    if (basename(path) !== 'inblob' || bytes.length > 64) throw errno('EINVAL')
     entry.inblob = bytes.slice()
-    entry.generation += this.intrudes ? 2 : 1
-    return Promise.resolve()
+    entry.generation++
   }
 
   async readFile(path: string): Promise<Uint8Array> {
-    const entry = this.entries.get(dirname(path))
-    if (!entry) throw new Error('ENOENT')
+    const entry = this.#open(path)
     const text = (value: unknown) => new TextEncoder().encode(`${value}\n`)
     if (basename(path) === 'provider') return text(this.provider)
     if (basename(path) === 'generation') return text(entry.generation)
-    if (!entry.inblob) throw new Error('EINVAL')
+    if (!entry.inblob) throw errno('EINVAL')
     const { report, certificates } = await hardware.quote(entry.inblob)
     return basename(path) === 'outblob' ? report : makeTable(certificates)
   }
+
+  #open(path: string): { generation: number; inblob?: Uint8Array } {
+    const entry = this.entries.get(dirname(path))
+    if (!entry) throw errno('ENOENT')
+    if (this.failures[0]?.file === basename(path)) this.failures.shift()?.fail(entry)
+    return entry
+  }
+}
+
+function errno(code: string): Error {
+  return Object.assign(new Error(code), { code })
+}
+
+function failing(code: string): () => never {
+  return () => {
+    throw errno(code)
+  }
+}
+
+function placeOf(files: TsmFiles): TsmPlace {
+  return { files, root: ROOT }
 }
 
 function makeTable(certificates: Uint8Array[]): Uint8Array {
@@ -90,7 +114,7 @@ function makeTable(certificates: Uint8Array[]): Uint8Array {
 
 test('a quote is the report over our bytes with the chain of the host, and no entry stays', async () => {
   const kernel = new Kernel('sev_guest')
-  const attester = await openConfigfsAttester({ files: kernel })
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
   assert.equal(attester.evidenceType, 'snp')
   assert.equal(attester.simulated, false)
   const reportData = new Uint8Array(64).fill(9)
@@ -111,7 +135,7 @@ test('what the endorsements give is stapled, for this report and with what the h
     },
   }
   const kernel = new Kernel('sev_guest')
-  const attester = await openConfigfsAttester({ files: kernel, endorsements })
+  const attester = await openConfigfsAttester({ place: placeOf(kernel), endorsements })
   const { report, ...stapled } = await attester.quote(new Uint8Array(64))
   assert.deepEqual(stapled, given)
   assert.deepEqual(
@@ -126,30 +150,129 @@ test('what the endorsements give is stapled, for this report and with what the h
 test('a TDX guest is known by its provider and staples no table', async () => {
   const kernel = new Kernel('tdx_guest')
   kernel.hasTable = false
-  const attester = await openConfigfsAttester({ files: kernel })
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
   assert.equal(attester.evidenceType, 'tdx')
   assert.deepEqual((await attester.quote(new Uint8Array(64))).certificates, [])
 })
 
-test('a report that another writer may have asked for is discarded', async () => {
+const PASSING: Record<string, Kernel['failures']> = {
+  'another writer before the report': [{ file: 'outblob', fail: (entry) => entry.generation++ }],
+  'another writer after the report': [{ file: 'auxblob', fail: (entry) => entry.generation++ }],
+  'a write that the kernel dropped': [{ file: 'inblob', fail: (entry) => entry.generation-- }],
+  'EWOULDBLOCK: written to since the report was made': [{ file: 'outblob', fail: failing('EAGAIN') }],
+  'EWOULDBLOCK on the certificate table': [{ file: 'auxblob', fail: failing('EAGAIN') }],
+  'EBUSY: a quote is under way': [{ file: 'outblob', fail: failing('EBUSY') }],
+  'EINTR on the write': [{ file: 'inblob', fail: failing('EINTR') }],
+}
+
+for (const [what, failures] of Object.entries(PASSING)) {
+  test(`${what}: it is asked for again, in a new entry`, async () => {
+    const kernel = new Kernel('sev_guest')
+    const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+    kernel.failures.push(...failures)
+    const reportData = new Uint8Array(64).fill(9)
+    const { report } = await attester.quote(reportData)
+    assert.deepEqual(report.subarray(0x50, 0x90), reportData)
+    assert.deepEqual(kernel.failures, [])
+    assert.equal(kernel.made, 2 + failures.length)
+    assert.equal(kernel.entries.size, 0)
+  })
+}
+
+test('a kernel that stays busy is given up on, with the reason', async () => {
   const kernel = new Kernel('sev_guest')
-  const attester = await openConfigfsAttester({ files: kernel })
-  kernel.intrudes = true
-  await assert.rejects(attester.quote(new Uint8Array(64)), { code: 'ATTEST_UNAVAILABLE', message: /another writer/ })
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  kernel.failures.push(...Array.from({ length: 7 }, () => ({ file: 'outblob', fail: failing('EBUSY') })))
+  await assert.rejects(attester.quote(new Uint8Array(64)), {
+    code: 'ATTEST_UNAVAILABLE',
+    message: 'the kernel is busy (EBUSY); tried 7 times',
+  })
   assert.equal(kernel.entries.size, 0)
 })
 
+test('waiting for a busy kernel ends with the signal', async () => {
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  const stop = new AbortController()
+  const fail = () => {
+    stop.abort(new Error('enough'))
+    throw errno('EBUSY')
+  }
+  kernel.failures.push({ file: 'outblob', fail })
+  await assert.rejects(attester.quote(new Uint8Array(64), { signal: stop.signal }), /enough/)
+  assert.equal(kernel.entries.size, 0)
+})
+
+test('a report that is too large for the kernel is an error at once', async () => {
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  kernel.failures.push({ file: 'outblob', fail: failing('EFBIG') })
+  await assert.rejects(attester.quote(new Uint8Array(64)), { code: 'ATTEST_UNAVAILABLE', message: /EFBIG/ })
+  assert.deepEqual([kernel.made, kernel.entries.size], [2, 0])
+})
+
+test('a certificate table that is too large is told and replaced by what is fetched', async () => {
+  const kernel = new Kernel('sev_guest')
+  const given = { certificates: [new Uint8Array([1])], crls: [], collateral: [] }
+  const tables: CertificateTable[] = []
+  const endorsements: Pick<Endorsements, 'staple'> = {
+    staple: (_, { table = {} }) => {
+      tables.push(table)
+      return Promise.resolve(given)
+    },
+  }
+  const log = memoryLog()
+  const attester = await openConfigfsAttester({ place: placeOf(kernel), endorsements, log })
+  kernel.failures.push({ file: 'auxblob', fail: failing('EFBIG') })
+  assert.deepEqual((await attester.quote(new Uint8Array(64))).certificates, given.certificates)
+  assert.deepEqual(tables, [{}])
+  assert.ok(log.entries.some(({ level, text }) => level === 'warn' && text.includes('too large')))
+})
+
+test('many publishers at once each get the report of their own data', async () => {
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  const data = Array.from({ length: 16 }, (_, i) => new Uint8Array(64).fill(i))
+  const quotes = await Promise.all(data.map((one) => attester.quote(one)))
+  assert.deepEqual(
+    quotes.map(({ report }) => report.slice(0x50, 0x90)),
+    data,
+  )
+})
+
+test('the platform id is read from one report, and is the one that a verifier reads', async () => {
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  assert.deepEqual(await attester.findPlatformId(), hardware.platformId)
+  const { made } = kernel
+  assert.deepEqual(await attester.findPlatformId(), hardware.platformId)
+  assert.equal(kernel.made, made)
+})
+
+test('a platform id that could not be read is looked for again', async () => {
+  const kernel = new Kernel('sev_guest')
+  const attester = await openConfigfsAttester({ place: placeOf(kernel) })
+  kernel.failures.push({ file: 'outblob', fail: failing('EFBIG') })
+  await assert.rejects(attester.findPlatformId(), { code: 'ATTEST_UNAVAILABLE' })
+  assert.deepEqual(await attester.findPlatformId(), hardware.platformId)
+})
+
 test('another provider of the kernel is refused', async () => {
-  await assert.rejects(openConfigfsAttester({ files: new Kernel('arm_cca_guest') }), { code: 'ATTEST_UNAVAILABLE' })
+  await assert.rejects(openConfigfsAttester({ place: placeOf(new Kernel('arm_cca_guest')) }), {
+    code: 'ATTEST_UNAVAILABLE',
+  })
 })
 
 test('a machine without configfs-tsm is refused', async () => {
   const root = join(tmpdir(), 'no-such-configfs')
-  await assert.rejects(openConfigfsAttester({ root }), { code: 'ATTEST_UNAVAILABLE', message: /6\.7/ })
+  await assert.rejects(openConfigfsAttester({ place: { ...TSM_PLACE, root } }), {
+    code: 'ATTEST_UNAVAILABLE',
+    message: /6\.7/,
+  })
 })
 
 test('report data of another length is refused', async () => {
-  const attester = await openConfigfsAttester({ files: new Kernel('sev_guest') })
+  const attester = await openConfigfsAttester({ place: placeOf(new Kernel('sev_guest')) })
   await assert.rejects(attester.quote(new Uint8Array(65)), { code: 'ATTEST_UNAVAILABLE' })
 })
 

@@ -36,7 +36,7 @@ export async function openAttester(kind: AttesterKind, options: OpenAttesterOpti
 
 async function openHardware({ stateDir, log, urls }: OpenAttesterOptions): Promise<OpenedAttester> {
   const endorsements = openEndorsements({ folder: join(stateDir, 'endorsements'), log, ...(urls && { urls }) })
-  const attester = await openConfigfsAttester({ endorsements })
+  const attester = await openConfigfsAttester({ endorsements, log })
   // A first quote for nobody fetches what will be stapled, so that the first publisher need not wait.
   const first = attester.quote(new Uint8Array(randomBytes(64))).then(
     () => log.info('endorsements are at hand'),

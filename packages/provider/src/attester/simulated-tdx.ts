@@ -24,6 +24,7 @@ export async function openSimulatedTdxAttester(options: SimulatedAttesterOptions
     rootFingerprint: createHash('sha256').update(root.certificates.root).digest('hex'),
     rootPem: toPem(root.certificates.root),
     platformId: root.platformInstanceId,
+    findPlatformId: () => Promise.resolve(root.platformInstanceId),
     quote: quoteTdx(root, clock),
   }
 }

@@ -41,6 +41,7 @@ export async function openSimulatedAttester(options: SimulatedAttesterOptions): 
     rootFingerprint: createHash('sha256').update(rootDer).digest('hex'),
     rootPem: toPem(rootDer),
     platformId: root.chipId,
+    findPlatformId: () => Promise.resolve(root.chipId),
     quote: quoter(root, clock),
   }
 }

@@ -21,9 +21,14 @@ const MAX_EVENTS = 1024
 
 /** @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED for another format, a broken log, or more than 1,024 events. */
 export async function parseEventLog(format: string, log: Uint8Array): Promise<LoggedEvent[]> {
-  if (format === 'ccel') return parseCcel(log)
+  if (format === 'ccel') return readCcel(log).events
   if (format === 'dstack') return await parseDstack(log)
   throw malformed('event log', 'the format ccel or dstack')
+}
+
+/** A CCEL log without the unused memory behind its last event. @throws TrustedPodsError ATTEST_EVIDENCE_MALFORMED. */
+export function trimCcel(log: Uint8Array): Uint8Array {
+  return log.subarray(0, readCcel(log).end)
 }
 
 /** The value of a register that began as zero and was extended with its events in their order. */
@@ -45,12 +50,13 @@ const DIGEST_LENGTHS: Readonly<Record<number, number>> = { 4: 20, 11: 32, 12: 48
 const UNUSED = 0xffffffff
 
 /** TCG PC Client PFP, TCG_PCR_EVENT2 after one event of the old form; register 1 to 4 is RTMR0 to RTMR3. */
-function parseCcel(log: Uint8Array): LoggedEvent[] {
+function readCcel(log: Uint8Array): { events: LoggedEvent[]; end: number } {
   const reader = new LogReader(log)
   // Old form: index u32, type u32, SHA-1 digest [20], length u32, the header of the log.
   reader.take(28)
   reader.take(reader.u32())
   const events: LoggedEvent[] = []
+  let end = reader.offset
   for (let count = 0; !reader.isDone; count++) {
     if (count === MAX_EVENTS) throw malformed('event log', `at most ${MAX_EVENTS} events`)
     const index = reader.u32()
@@ -58,12 +64,13 @@ function parseCcel(log: Uint8Array): LoggedEvent[] {
     const type = reader.u32()
     const digest = readDigests(reader)
     reader.take(reader.u32())
+    end = reader.offset
     if (type === EV_NO_ACTION) continue
     const register = REGISTERS[index - 1]
     if (register === undefined || digest === undefined) throw malformed('event log', 'RTMRs and SHA-384 digests')
     events.push({ register, digest })
   }
-  return events
+  return { events, end }
 }
 
 /** Count u32, then for each an algorithm u16 and its digest; the SHA-384 one. */
@@ -129,6 +136,10 @@ class LogReader {
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  }
+
+  get offset(): number {
+    return this.#offset
   }
 
   get isDone(): boolean {
