@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Address } from 'viem'
+import { ONLY_TELL, REACTIONS, type Reactions } from './reactions.ts'
 
 export interface ChainConfig {
   /** EVM chain id. */
@@ -28,6 +29,8 @@ export interface Config {
   readonly chain?: ChainConfig
   readonly wallet?: { readonly keyFile: string }
   readonly policy?: PolicyConfig
+  /** What happens to running pods whose provider proves itself no longer. */
+  readonly running?: Reactions
   /** Container engine: unix:///path, or a path. */
   readonly engine?: string
   /** Signed provider records, in place of the chain's registry. */
@@ -48,11 +51,12 @@ export async function loadConfig(path: string): Promise<Config> {
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export function parseConfig(text: string, path: string): Config {
   const root = parseConfigFile(text, path)
-  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile')
+  root.only('chain', 'wallet', 'policy', 'running', 'engine', 'registryFile')
   const folder = dirname(path)
   const chain = root.section('chain')
   const wallet = root.section('wallet')
   const policy = readPolicy(root, folder)
+  const running = root.section('running')
   const engine = root.optionalText('engine')
   const registryFile = root.optionalText('registryFile')
   return {
@@ -60,6 +64,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(chain && { chain: readChain(chain) }),
     ...(wallet && { wallet: readWallet(wallet, folder) }),
     ...(policy && { policy }),
+    ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
     ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
   }
@@ -88,6 +93,15 @@ function readChain(section: ConfigSection): ChainConfig {
 function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
   section.only('keyFile')
   return { keyFile: resolve(folder, section.text('keyFile')) }
+}
+
+function readReactions(section: ConfigSection): Reactions {
+  section.only('refused', 'expired')
+  const read = (key: keyof Reactions) => {
+    const text = section.optionalText(key) ?? ONLY_TELL[key]
+    return REACTIONS.find((known) => known === text) ?? section.fail(key, `must be ${REACTIONS.join(' or ')}`)
+  }
+  return { refused: read('refused'), expired: read('expired') }
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

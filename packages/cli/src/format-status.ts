@@ -2,19 +2,28 @@
 
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+import type { AttestationNews } from '@trusted-pods/publisher/attestation-watch.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import type { EndpointView } from '@trusted-pods/publisher/pod-status.ts'
 import type { ReceiptView } from '@trusted-pods/publisher/receipt-watch.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import type { Colours } from './colours.ts'
+import { formatAttestation } from './format-attestation.ts'
 import { shortId } from './lease-view.ts'
 import { countOf, formatBytes, formatDuration } from './units.ts'
 
-export function formatStatus(lease: Lease, status: LeaseStatus, colours: Colours): string {
+/** @param attestation what the provider proved just now. */
+export function formatStatus(
+  lease: Lease,
+  status: LeaseStatus,
+  colours: Colours,
+  attestation?: AttestationNews,
+): string {
   const label = (text: string) => colours.dim(text.padEnd(11))
   const lines = [
     `${colours.bold(lease.name)} ${shortId(lease.id)}  ${formatPhase(status, colours)}`,
     ...(lease.simulated ? [`${label('evidence')}${colours.red('SIMULATED - NOT CONFIDENTIAL')}`] : []),
+    ...(attestation ? [`${label(lease.simulated ? '' : 'evidence')}${formatAttestation(attestation, colours)}`] : []),
     `${label('provider')}${lease.provider.peerId}`,
     ...(status.message === '' ? [] : [`${label('message')}${status.message}`]),
     ...(status.failure ? [`${label('failure')}${colours.red(status.failure.code)}: ${status.failure.message}`] : []),

@@ -7,6 +7,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Lease, LeaseStore, ReceiptStore } from '@trusted-pods/publisher/lease.ts'
 import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
+import { summaryFromJson, summaryToJson, type VerdictStore } from '@trusted-pods/publisher/verdict-summary.ts'
 
 export interface LeaseFiles extends LeaseStore {
   /** The newest first; a file that cannot be read is told in `problems` and breaks nothing. */
@@ -21,10 +22,12 @@ export interface LeaseFiles extends LeaseStore {
   /** What was saved last by this process; undefined: nothing. */
   readonly lastSaved: Lease | undefined
   readonly receipts: ReceiptStore
+  readonly verdicts: VerdictStore
 }
 
 const SUFFIX = '.json'
 const RECEIPT_SUFFIX = '.receipt'
+const VERDICT_SUFFIX = '.verdict'
 const LEAST_PREFIX = 4
 
 export function openLeaseFiles(folder: string): LeaseFiles {
@@ -43,6 +46,7 @@ export function openLeaseFiles(folder: string): LeaseFiles {
     find: async (reference) => pick(await list(), reference),
     only: async () => pickOnly(await list()),
     receipts: receiptFiles(folder),
+    verdicts: verdictFiles(folder),
   }
 }
 
@@ -54,6 +58,17 @@ function receiptFiles(folder: string): ReceiptStore {
       return bytes && decodeReceipt(bytes)
     },
     save: (leaseId, receipt) => storeSecret(path(leaseId), toBinary(ReceiptSchema, receipt)),
+  }
+}
+
+function verdictFiles(folder: string): VerdictStore {
+  const path = (leaseId: string) => join(folder, `${leaseId}${VERDICT_SUFFIX}`)
+  return {
+    async load(leaseId) {
+      const bytes = await loadSecret(path(leaseId))
+      return bytes && summaryFromJson(new TextDecoder().decode(bytes))
+    },
+    save: (leaseId, summary) => storeSecret(path(leaseId), new TextEncoder().encode(summaryToJson(summary))),
   }
 }
 

@@ -23,6 +23,7 @@ import { requestQuote } from './quote.ts'
 import { serveImages } from './serve-images.ts'
 import { requireWithin, type SpendLimits } from './spend-limits.ts'
 import { watchStatus } from './status.ts'
+import { summarize } from './verdict-summary.ts'
 
 export interface DeployOptions {
   /** Our end of the wire. */
@@ -93,6 +94,7 @@ export async function* deploy(
   const pod = encodePricedPod(draft, quote)
   const terms = { deposit: plan.deposit, pod, name, provider: leaseProvider(offer), simulated, ...(podId && { podId }) }
   const channel = await openChannel(chain, quote, { ...terms, leases, ...signal })
+  await leases.verdicts?.save(channel.id, summarize(attested.verdict))
   yield { step: 'channel', lease: channel }
 
   await using _ = await serveImages(node, { blockstore, peerId: offer.peerId })

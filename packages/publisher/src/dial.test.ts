@@ -43,6 +43,21 @@ test('a live peer is reached under its own id and under no other', async () => {
   }
 })
 
+test('who dials at the same time gets a connection of its own: closing one leaves the others', async () => {
+  await using pair = await startNodePair()
+  const multiaddrs = pair.provider.getMultiaddrs().map(String)
+  const address = { peerId: pair.provider.peerId.toString(), multiaddrs }
+  const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), listen: [] })
+  try {
+    const [first, ...others] = await Promise.all([1, 2, 3].map(() => dial(node, address)))
+    assert.equal(new Set([first, ...others].map((peer) => peer?.connection.id)).size, 3)
+    await first?.[Symbol.asyncDispose]()
+    for (const { connection } of others) assert.equal(connection.status, 'open')
+  } finally {
+    await node.stop()
+  }
+})
+
 test("the caller's abort is not turned into a dial failure", async () => {
   const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), listen: [] })
   const ending = new AbortController()

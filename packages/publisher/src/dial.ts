@@ -64,13 +64,27 @@ function withPeerId(text: string, peerId: string): Multiaddr[] {
 async function connect(node: Libp2p, addresses: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
   const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS)
   try {
-    // A connection of its own: what is attested on it, and closing it, concerns nobody else of this process.
-    return await node.dial(addresses, { force: true, signal: signal ? AbortSignal.any([timeout, signal]) : timeout })
+    return await dialOwn(node, addresses, signal ? AbortSignal.any([timeout, signal]) : timeout)
   } catch (cause) {
     signal?.throwIfAborted()
     const reason = cause instanceof Error ? boundText(cause.message) : String(cause)
     throw new TrustedPodsError('WIRE_DIAL_FAILED', `no answer at ${addresses.map(String).join(', ')}: ${reason}`, {
       cause,
     })
+  }
+}
+
+/**
+ * A connection of its own: what is attested on it, and closing it, concerns nobody else of this process. `force` passes over
+ * open connections, but a dial to the same peer that is under way is joined all the same: its connection is another's.
+ */
+async function dialOwn(node: Libp2p, addresses: Multiaddr[], signal: AbortSignal): Promise<Connection> {
+  for (;;) {
+    let isJoined = false
+    const onProgress = ({ type }: { type: string }) => {
+      isJoined ||= type === 'dial-queue:already-in-dial-queue'
+    }
+    const connection = await node.dial(addresses, { force: true, signal, onProgress })
+    if (!isJoined) return connection
   }
 }

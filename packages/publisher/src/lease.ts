@@ -10,6 +10,7 @@ import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Address, Hex } from 'viem'
 import type { Secret } from './secret.ts'
+import type { VerdictStore } from './verdict-summary.ts'
 
 /** What does not change while a lease lives. */
 export interface LeaseFacts {
@@ -82,6 +83,8 @@ export interface LeaseStore {
   save(lease: Lease): Promise<void>
   /** The newest receipt of each lease; without it a receipt that falls is only seen by the run that saw a higher one. */
   readonly receipts?: ReceiptStore
+  /** What the provider proved last; without it a verdict that worsens is only seen by the run that saw a better one. */
+  readonly verdicts?: VerdictStore
 }
 
 /** Lies beside the records: who watches a pod must not write over a phase that another run has stored since. */

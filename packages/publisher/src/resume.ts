@@ -15,6 +15,7 @@ import { whileLost } from './reconnect.ts'
 import { withLiveQuote } from './requote.ts'
 import { serveImages } from './serve-images.ts'
 import { watchStatus } from './status.ts'
+import { summarize } from './verdict-summary.ts'
 
 export interface ResumeOptions {
   node: Libp2p
@@ -50,6 +51,7 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
     return attest(peer, policy, { platformIds: lease.provider.platformIds, ...signal })
   }
   const attested = await whileLost(prove, signal)
+  await leases.verdicts?.save(lease.id, summarize(attested.verdict))
   yield { step: 'attest', verdict: attested.verdict }
   const current = await withLiveQuote(attested, funded, { chain, leases, ...signal })
   await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId })

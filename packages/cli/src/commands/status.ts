@@ -1,16 +1,24 @@
-/** `trustedpods status`: where a pod stands, once or with each change. */
+/** `trustedpods status`: where a pod stands and what its provider proves, once or with each change. */
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { type AttestationNews, watchAttestation } from '@trusted-pods/publisher/attestation-watch.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
 import { watchStatus } from '@trusted-pods/publisher/status.ts'
-import type { Command } from 'commander'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
+import { type Command, Option } from 'commander'
+import { loadConfig } from '../config.ts'
 import { findLease, LEASE_ARGUMENT, openLeases, openNode } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { attestationJson } from '../format-attestation.ts'
 import { formatStatus, statusJson } from '../format-status.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
+import { REACTIONS } from '../reactions.ts'
 import type { Run } from './command.ts'
+import { type FollowFlags, follow, loadPolicyAloud } from './status-follow.ts'
 
-interface StatusFlags {
+interface StatusFlags extends FollowFlags {
   follow?: boolean
 }
 
@@ -18,19 +26,27 @@ export function addStatus(program: Command, run: Run): void {
   program
     .command('status')
     .argument('[lease]', LEASE_ARGUMENT)
-    .description('show where a pod stands; exits with 8 when it has failed')
-    .option('-f, --follow', 'go on with each change; with -o json one object a line')
+    .description(
+      'show where a pod stands and attest its provider again; exits with 8 when the pod has failed, with 5 when the provider is refused',
+    )
+    .option(
+      '-f, --follow',
+      'go on with each change, and attest again before each verdict ends; with -o json one object a line',
+    )
+    .option('--policy <file>', 'policy in place of the configured one')
+    .addOption(
+      new Option('--on-refused <reaction>', 'with --follow, when the policy refuses the provider').choices(REACTIONS),
+    )
+    .addOption(
+      new Option('--on-expired <reaction>', 'with --follow, when nothing proven holds any more').choices(REACTIONS),
+    )
     .action((lease: string | undefined, flags: StatusFlags, command: Command) =>
       run(command, (context) => status(context, lease, flags)),
     )
 }
 
-async function status(
-  context: Context,
-  reference: string | undefined,
-  { follow = false }: StatusFlags,
-): Promise<ExitCode> {
-  const { output, signal } = context
+async function status(context: Context, reference: string | undefined, flags: StatusFlags): Promise<ExitCode> {
+  const { output } = context
   const leases = openLeases(context)
   const lease = await findLease(leases, reference)
   if (lease.kind === 'ended' || lease.kind === 'closing') {
@@ -40,14 +56,34 @@ async function status(
     )
     return EXIT.OK
   }
+  return flags.follow ? await follow(context, lease, flags) : await showOnce(context, lease, flags)
+}
+
+async function showOnce(context: Context, lease: Lease, flags: StatusFlags): Promise<ExitCode> {
+  const { output } = context
+  const policy = await loadPolicyAloud(context, await loadConfig(context.configPath), flags.policy)
+  const [seen, attestation] = await ask(context, lease, policy)
+  output.result(formatStatus(lease, seen, output.colours, attestation), {
+    ...statusJson(lease, seen),
+    ...(attestation && { attestation: attestationJson(attestation) }),
+  })
+  if (isFinal(seen.phase) || attestation?.kind === 'refused') output.next(`trustedpods stop ${shortId(lease.id)}`)
+  if (seen.phase === 'failed') return EXIT.WORKLOAD_FAILED
+  return attestation?.kind === 'refused' ? EXIT.ATTESTATION_REFUSED : EXIT.OK
+}
+
+/** Both at the same time: what the provider says, and what it proves. */
+async function ask(context: Context, lease: Lease, policy?: Policy): Promise<[LeaseStatus, AttestationNews?]> {
+  const { receipts, verdicts } = openLeases(context)
+  const { signal } = context
   await using own = await openNode(context)
-  using waiting = tellWaiting(output, 'the provider to answer')
-  for await (const seen of watchStatus(own.node, lease, { follow, receipts: leases.receipts, signal })) {
-    waiting[Symbol.dispose]()
-    output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
-    if (!isFinal(seen.phase)) continue
-    output.next(`trustedpods stop ${shortId(lease.id)}`)
-    if (seen.phase === 'failed') return EXIT.WORKLOAD_FAILED
-  }
-  return EXIT.OK
+  using _ = tellWaiting(context.output, 'the provider to answer')
+  const status = firstOf(watchStatus(own.node, lease, { receipts, signal }))
+  if (!policy) return [await status]
+  return await Promise.all([status, firstOf(watchAttestation(own.node, lease, { policy, verdicts, signal }))])
+}
+
+async function firstOf<T>(items: AsyncIterable<T>): Promise<T> {
+  for await (const item of items) return item
+  throw new Error('a stream that always has one item had none')
 }

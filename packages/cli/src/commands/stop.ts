@@ -1,5 +1,6 @@
 /** `trustedpods stop`: ends a pod and brings the rest of the deposit back into the wallet. */
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { type StopOutcome, stopLease } from '@trusted-pods/publisher/stop.ts'
 import type { Command } from 'commander'
 import { removeBlocks } from '../blocks.ts'
@@ -29,11 +30,17 @@ export function addStop(program: Command, run: Run): void {
 }
 
 async function stop(context: Context, reference: string | undefined, { yes = false }: StopFlags): Promise<ExitCode> {
-  const { output, signal } = context
-  const leases = openLeases(context)
-  const lease = await findLease(leases, reference)
+  const lease = await findLease(openLeases(context), reference)
   if (reference === undefined && !yes && !(await askYesNo(context, `End ${lease.name} ${shortId(lease.id)}?`)))
     return EXIT.INTERRUPTED
+  await endLease(context, lease)
+  return EXIT.OK
+}
+
+/** Ends the pod and tells what became of the money. */
+export async function endLease(context: Context, lease: Lease): Promise<void> {
+  const { output, signal } = context
+  const leases = openLeases(context)
   const config = await loadConfig(context.configPath)
   const chain = await openPayingChain(config, context)
   await using own = await openNode(context)
@@ -45,7 +52,6 @@ async function stop(context: Context, reference: string | undefined, { yes = fal
     output.progress(`warning: the last receipt does not hold: ${outcome.receipt.reason}`)
   if (outcome.kind === 'waiting')
     output.next(`trustedpods stop ${shortId(lease.id)}   # from ${outcome.closeAt.toISOString()} on`)
-  return EXIT.OK
 }
 
 function formatOutcome(outcome: StopOutcome): string {

@@ -1,79 +1,48 @@
-/** Simulated evidence before the genuine verifier: what is accepted, and each attack on the binding. */
+/** Simulated evidence before the genuine verifier. Attacks on its binding: test/attestation/attacks.test.ts. */
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { chmod } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { create } from '@bufbuild/protobuf'
 import { appraise, type ExpectedStatement } from '@trusted-pods/protocol/attestation/appraise.ts'
-import { type Policy, parsePolicy, STRICT_POLICY } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { SIMULATION_MEASUREMENT } from '@trusted-pods/protocol/attestation/snp/product.ts'
 import { reportData } from '@trusted-pods/protocol/attestation/statement.ts'
-import { formatVerdict, isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { formatVerdict, isAccepted } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { fromHex, sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
-import { type Evidence, EvidenceSchema, StatementSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
-import { parse } from 'yaml'
+import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
+import {
+  EXPECTED,
+  judge as judgeEvidence,
+  NOW,
+  openSimulatedMachine,
+  refusals,
+  type SimulatedMachine,
+  simulatedPolicy,
+} from '../../../../test/support/simulated-evidence.ts'
 import { makeDevelopmentRoot } from './development-root.ts'
 import { openSimulatedAttester, type SimulatedAttester } from './simulated.ts'
 import { makeSimulatedReport } from './simulated-report.ts'
 
-const NOW = new Date('2027-01-15T12:00:00Z')
-const nonce = new Uint8Array(32).fill(7)
-const publisherPeerId = new Uint8Array(38).fill(1)
-const providerPeerId = new Uint8Array(38).fill(2)
-const expected: ExpectedStatement = { nonce, publisherPeerId, providerPeerId }
+const expected = EXPECTED
 
+let machine: SimulatedMachine
 let stateDir: string
 let attester: SimulatedAttester
 let policy: Policy
 
 before(async () => {
-  stateDir = mkdtempSync(join(tmpdir(), 'tp-attester-'))
-  attester = await openSimulatedAttester({ stateDir, clock: () => NOW })
-  policy = examplePolicy(attester.rootFingerprint)
+  machine = await openSimulatedMachine()
+  ;({ stateDir, attester, policy } = machine)
 })
 
-after(() => rmSync(stateDir, { recursive: true }))
+after(() => machine[Symbol.dispose]())
 
-function examplePolicy(rootFingerprint: string): Policy {
-  const path = resolve(import.meta.dirname, '../../../../examples/policy-simulated.yml')
-  return parsePolicy({ ...parse(readFileSync(path, 'utf8')), simulatedRoots: [rootFingerprint] })
-}
+const makeEvidence = () => machine.evidence()
 
-interface Changes {
-  nonce?: Uint8Array
-  publisherPeerId?: Uint8Array
-  providerPeerId?: Uint8Array
-  evidenceType?: string
-}
-
-/** Evidence as an honest provider makes it, over a statement with the given fields. */
-async function makeEvidence(changes: Changes = {}): Promise<Evidence> {
-  const capacityResponse = new TextEncoder().encode('capacity')
-  const claims = new TextEncoder().encode('{"engine":"docker"}')
-  const statement = create(StatementSchema, {
-    nonce,
-    publisherPeerId,
-    providerPeerId,
-    hpkePublicKey: new Uint8Array(32).fill(3),
-    meterAddress: new Uint8Array(20).fill(4),
-    evidenceType: 'snp',
-    capacityDigest: await sha256(capacityResponse),
-    claimsDigest: await sha256(claims),
-    ...changes,
-  })
-  const quote = await attester.quote(await reportData(statement))
-  return create(EvidenceSchema, { statement, ...quote, capacityResponse, claims })
-}
-
-function refusals(verdict: Verdict): string[] {
-  return verdict.checks.filter(({ tier }) => tier === 'contraindicated').map(({ code }) => code)
-}
-
-async function judge(evidence: Evidence, options: { policy?: Policy; expected?: ExpectedStatement } = {}) {
-  return await appraise(evidence, { policy, expected, now: NOW, ...options })
+function judge(evidence: Evidence, options: { policy?: Policy; expected?: ExpectedStatement } = {}) {
+  return judgeEvidence(evidence, { policy, ...options })
 }
 
 test('a policy that names the root accepts simulated evidence, and the only warning is trust.simulated', async () => {
@@ -138,91 +107,6 @@ test('an aborted quote is not made', async () => {
   await assert.rejects(attester.quote(new Uint8Array(64), { signal: AbortSignal.abort() }), { name: 'AbortError' })
 })
 
-test('replay: evidence over an old nonce is refused', async () => {
-  const verdict = await judge(await makeEvidence({ nonce: new Uint8Array(32).fill(9) }))
-  assert.deepEqual(refusals(verdict), ['binding.nonce'])
-  assert.equal(isAccepted(verdict, policy), false)
-})
-
-test('replay: old evidence with our nonce written over it is refused', async () => {
-  const evidence = await makeEvidence({ nonce: new Uint8Array(32).fill(9) })
-  assert.ok(evidence.statement)
-  evidence.statement.nonce = nonce
-  assert.deepEqual(refusals(await judge(evidence)), ['binding.report-data'])
-})
-
-test('relay: evidence of an honest machine behind a dishonest host is refused', async () => {
-  const verdict = await judge(await makeEvidence({ providerPeerId: new Uint8Array(38).fill(5) }))
-  assert.deepEqual(refusals(verdict), ['binding.provider'])
-})
-
-test('evidence made for another client is refused', async () => {
-  const verdict = await judge(await makeEvidence({ publisherPeerId: new Uint8Array(38).fill(6) }))
-  assert.deepEqual(refusals(verdict), ['binding.publisher'])
-})
-
-test("another provider's statement beside our report is refused", async () => {
-  const evidence = await makeEvidence()
-  const other = await makeEvidence({ providerPeerId: new Uint8Array(38).fill(5) })
-  assert.deepEqual(refusals(await judge(create(EvidenceSchema, { ...evidence, statement: other.statement }))), [
-    'binding.provider',
-    'binding.report-data',
-  ])
-})
-
-test('an HPKE key, meter address, capacity response or claims put in later are refused', async () => {
-  const evidence = await makeEvidence()
-  const { statement } = evidence
-  assert.ok(statement)
-  const other = new Uint8Array(32).fill(8)
-  const change = (changes: object) => create(EvidenceSchema, { ...evidence, ...changes })
-  const keyed = change({ statement: { ...statement, hpkePublicKey: other } })
-  const metered = change({ statement: { ...statement, meterAddress: other.subarray(12) } })
-  assert.deepEqual(refusals(await judge(keyed)), ['binding.report-data'])
-  assert.deepEqual(refusals(await judge(metered)), ['binding.report-data'])
-  assert.deepEqual(refusals(await judge(change({ capacityResponse: other }))), ['binding.capacity'])
-  assert.deepEqual(refusals(await judge(change({ claims: other }))), ['binding.claims'])
-})
-
-test('downgrade: an evidence type that the policy does not list, that nobody knows, or that is not that of the report, is refused', async () => {
-  const onlySnp: Policy = { ...policy, evidence: ['snp'] }
-  const unlisted = await judge(await makeEvidence({ evidenceType: 'tdx' }), { policy: onlySnp })
-  assert.equal(refusals(unlisted)[0], 'binding.evidence-type')
-  const unknown = await judge(await makeEvidence({ evidenceType: 'none\x1b[2J' }))
-  assert.deepEqual(refusals(unknown), ['binding.evidence-type', 'format.unsupported'])
-  assert.equal(unknown.evidenceType, 'unknown')
-  assert.ok(!formatVerdict(unknown, { color: false }).join('').includes('\x1b'))
-  const listed = await judge(await makeEvidence({ evidenceType: 'tdx' }), { policy: { ...policy, evidence: ['tdx'] } })
-  assert.deepEqual(refusals(listed).slice(0, 3), ['format.algorithm', 'format.tee-type', 'format.collateral'])
-})
-
-test('a type renamed after the report was made is refused', async () => {
-  const evidence = await makeEvidence({ evidenceType: 'tdx' })
-  assert.ok(evidence.statement)
-  evidence.statement.evidenceType = 'snp'
-  assert.deepEqual(refusals(await judge(evidence)), ['binding.report-data'])
-})
-
-test('the strict policy refuses simulated evidence before and at the root', async () => {
-  const verdict = await judge(await makeEvidence(), { policy: STRICT_POLICY })
-  const codes = refusals(verdict)
-  for (const code of ['chain.untrusted-root', 'chain.extension', 'trust.simulated'])
-    assert.ok(codes.includes(code as never))
-  assert.equal(verdict.simulated, true)
-  assert.equal(isAccepted(verdict, STRICT_POLICY), false)
-})
-
-test('simulated evidence needs the root, the allow word and require: warning, each of them', async () => {
-  const evidence = await makeEvidence()
-  const without = [
-    { ...policy, simulatedRoots: [] },
-    { ...policy, simulatedRoots: ['ab'.repeat(32)] },
-    { ...policy, allow: [] },
-    { ...policy, require: 'affirming' as const, allow: [] },
-  ]
-  for (const lacking of without) assert.equal(isAccepted(await judge(evidence, { policy: lacking }), lacking), false)
-})
-
 test('a development root renamed ARK-Milan with AMD names is refused, though the policy names it', async () => {
   const names = {
     organization: 'Advanced Micro Devices',
@@ -243,7 +127,7 @@ test('a development root renamed ARK-Milan with AMD names is refused, though the
   const rootDer = forged.certificates[2]
   assert.ok(rootDer)
   const rootFingerprint = Buffer.from(await sha256(rootDer)).toString('hex')
-  const named = await judge(evidence, { policy: examplePolicy(rootFingerprint) })
+  const named = await judge(evidence, { policy: simulatedPolicy(rootFingerprint) })
   assert.ok(refusals(named).includes('chain.names'))
   assert.equal(named.simulated, true)
 })
@@ -270,13 +154,6 @@ test('a pinned platform is compared with the list or the registry record', async
   assert.deepEqual(refusals(await judge(evidence, { policy: registry })), ['platform.unpinned'])
   const known = { ...expected, platformIds: [chipId] }
   assert.ok(isAccepted(await judge(evidence, { policy: registry, expected: known }), registry))
-})
-
-test('evidence that took longer than the nonce lives is refused', async () => {
-  const evidence = await makeEvidence()
-  const late = await appraise(evidence, { policy, expected, now: NOW, elapsedMs: 60_001 })
-  assert.deepEqual(refusals(late), ['binding.stale'])
-  assert.ok(isAccepted(await appraise(evidence, { policy, expected, now: NOW, elapsedMs: 60_000 }), policy))
 })
 
 test('after seven years the endorsement has expired', async () => {

@@ -1,0 +1,78 @@
+/** `trustedpods status --follow`: each change of the pod and of what its provider proves, and what then happens. */
+
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { AttestationNews } from '@trusted-pods/publisher/attestation-watch.ts'
+import { followLease } from '@trusted-pods/publisher/follow-lease.ts'
+import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
+import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
+import { type Config, loadConfig } from '../config.ts'
+import { loadPolicy, openLeases, openNode, openPayingChain } from '../connections.ts'
+import type { Context } from '../context.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { attestationJson, formatAttestation } from '../format-attestation.ts'
+import { formatStatus, statusJson } from '../format-status.ts'
+import { shortId } from '../lease-view.ts'
+import { tellWaiting } from '../patience.ts'
+import { ONLY_TELL, type Reaction, type Reactions } from '../reactions.ts'
+import { endLease } from './stop.ts'
+
+export interface FollowFlags {
+  policy?: string
+  onRefused?: Reaction
+  onExpired?: Reaction
+}
+
+export async function follow(context: Context, lease: Lease, flags: FollowFlags): Promise<ExitCode> {
+  const { output, signal } = context
+  const config = await loadConfig(context.configPath)
+  const policy = await loadPolicyAloud(context, config, flags.policy)
+  const reactions = chosenReactions(flags, config.running)
+  // Before it is needed: what cannot be stopped then should be told now.
+  if (Object.values(reactions).includes('stop')) await openPayingChain(config, context)
+  const leases = openLeases(context)
+  await using own = await openNode(context)
+  using waiting = tellWaiting(output, 'the provider to answer')
+  let code: ExitCode = EXIT.OK
+  for await (const news of followLease(own.node, lease, { ...(policy && { policy }), leases, signal })) {
+    waiting[Symbol.dispose]()
+    if (news.kind === 'status') code = tellStatus(context, lease, news.status)
+    else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
+      await endLease(context, lease)
+      return EXIT.ATTESTATION_REFUSED
+    }
+  }
+  return code
+}
+
+/** Undefined where none is configured: a pod's status can be seen without. */
+export async function loadPolicyAloud({ output }: Context, config: Config, file?: string): Promise<Policy | undefined> {
+  if (file !== undefined || config.policy !== undefined) return await loadPolicy(config, file)
+  output.progress('the provider is not attested again: no policy is configured')
+  return undefined
+}
+
+function chosenReactions({ onRefused, onExpired }: FollowFlags, configured: Reactions = ONLY_TELL): Reactions {
+  return { refused: onRefused ?? configured.refused, expired: onExpired ?? configured.expired }
+}
+
+function tellStatus({ output }: Context, lease: Lease, seen: LeaseStatus): ExitCode {
+  output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
+  if (!isFinal(seen.phase)) return EXIT.OK
+  output.next(`trustedpods stop ${shortId(lease.id)}`)
+  return seen.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
+}
+
+function tellAttestation(
+  { output }: Context,
+  lease: Lease,
+  news: AttestationNews,
+  reactions: Reactions,
+): 'stop' | 'tell' {
+  const line = `${lease.name} ${shortId(lease.id)}  evidence ${formatAttestation(news, output.colours)}`
+  output.result(line, { lease: lease.id, name: lease.name, attestation: attestationJson(news) })
+  if (news.kind !== 'refused' && news.kind !== 'expired') return 'tell'
+  if (reactions[news.kind] === 'tell') output.next(`trustedpods stop ${shortId(lease.id)}`)
+  else output.progress(`ending the pod: its provider is ${news.kind === 'refused' ? 'refused' : 'no longer proven'}`)
+  return reactions[news.kind]
+}

@@ -1,0 +1,116 @@
+/**
+ * Attests the provider of a running pod again, before what it proved last ends, and tells what has become of it. A provider
+ * that cannot be asked is unknown, not refused. Spec: spec/ATTESTATION.md#long-life.
+ */
+import type { Libp2p } from '@libp2p/interface'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { attest, refusedVerdict } from './attest.ts'
+import { dial } from './dial.ts'
+import type { LeaseFacts } from './lease.ts'
+import { isLostConnection } from './reconnect.ts'
+import { summarize, type VerdictStore, type VerdictSummary, worsened } from './verdict-summary.ts'
+import { waitMs } from './wait.ts'
+
+/** What the publisher knows of the machine that its pod runs on. */
+export type AttestationNews =
+  /** The policy takes the evidence. `worse`: in what it was better before; mostly nothing. */
+  | { readonly kind: 'proven'; readonly verdict: Verdict; readonly worse: readonly string[] }
+  /** There is evidence, and the policy does not take it. */
+  | { readonly kind: 'refused'; readonly error: TrustedPodsError; readonly verdict?: Verdict }
+  /** No evidence could be had; what was proven last holds until then. */
+  | { readonly kind: 'unknown'; readonly error: TrustedPodsError; readonly provenUntil: Date }
+  /** No evidence could be had, and nothing that was proven holds any more. */
+  | { readonly kind: 'expired'; readonly error: TrustedPodsError; readonly provenUntil?: Date }
+
+export interface AttestationWatchOptions {
+  policy: Policy
+  /** Remembers between runs; without it only what happens within one run is compared. */
+  verdicts?: VerdictStore
+  /** Go on for as long as the signal lets; otherwise one news is all. */
+  follow?: boolean
+  signal?: AbortSignal
+}
+
+/** Of the time that a verdict holds, the part after which a new one is asked for: the rest is for tries that fail. */
+const RENEW_AFTER = 0.8
+/** While a provider does not prove itself. */
+const RETRY_MS = 30_000
+/** Shorter lives of verdicts than a policy can ask for would otherwise keep both sides busy. */
+const MIN_PAUSE_MS = 1_000
+
+/** The news in order; the same news is told once, except that each new verdict is told. */
+export async function* watchAttestation(
+  node: Libp2p,
+  lease: LeaseFacts,
+  options: AttestationWatchOptions,
+): AsyncGenerator<AttestationNews> {
+  const { verdicts, follow = false, signal } = options
+  let known = await verdicts?.load(lease.id)
+  let told: AttestationNews | undefined
+  for (;;) {
+    const news = await reattest(node, lease, { ...options, known })
+    if (news.kind === 'proven') {
+      known = summarize(news.verdict)
+      await verdicts?.save(lease.id, known)
+    }
+    if (!isSame(news, told)) yield news
+    told = news
+    if (!follow) return
+    await waitMs(pauseMs(news, Date.now()), signal ? { signal } : {})
+  }
+}
+
+async function reattest(
+  node: Libp2p,
+  lease: LeaseFacts,
+  { policy, known, signal }: AttestationWatchOptions & { known: VerdictSummary | undefined },
+): Promise<AttestationNews> {
+  try {
+    await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+    const { platformIds } = lease.provider
+    const { verdict, meter } = await attest(peer, policy, { platformIds, ...(signal && { signal }) })
+    if (meter !== lease.channel.terms.meter) throw otherMeter(meter, lease)
+    return { kind: 'proven', verdict, worse: known ? worsened(known, summarize(verdict)) : [] }
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (!(error instanceof TrustedPodsError)) throw error
+    if (isRefused(error)) {
+      const verdict = refusedVerdict(error)
+      return { kind: 'refused', error, ...(verdict && { verdict }) }
+    }
+    if (known && known.expiresAt.getTime() > Date.now()) return { kind: 'unknown', error, provenUntil: known.expiresAt }
+    return { kind: 'expired', error, ...(known && { provenUntil: known.expiresAt }) }
+  }
+}
+
+/** Our own finding about evidence that came. What the provider says instead of evidence proves nothing either way. */
+function isRefused(error: TrustedPodsError): boolean {
+  return error.code.startsWith('ATTEST_') && !error.remote && !isLostConnection(error)
+}
+
+/** The channel is with the stack that was attested first: its receipts are signed by that meter. */
+function otherMeter(meter: string, { channel }: LeaseFacts): TrustedPodsError {
+  return new TrustedPodsError(
+    'ATTEST_REFUSED',
+    `the provider attests the meter ${meter}, the channel of this pod was opened for ${channel.terms.meter}`,
+  )
+}
+
+function isSame(news: AttestationNews, told: AttestationNews | undefined): boolean {
+  if (news.kind === 'proven' || told?.kind !== news.kind) return false
+  return news.kind !== 'refused' || told.kind !== 'refused' || news.error.message === told.error.message
+}
+
+function pauseMs(news: AttestationNews, now: number): number {
+  switch (news.kind) {
+    case 'proven':
+      return Math.max(MIN_PAUSE_MS, (news.verdict.expiresAt.getTime() - now) * RENEW_AFTER)
+    case 'unknown':
+      return Math.max(MIN_PAUSE_MS, Math.min(RETRY_MS, news.provenUntil.getTime() - now))
+    case 'refused':
+    case 'expired':
+      return RETRY_MS
+  }
+}

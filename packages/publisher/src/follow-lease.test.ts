@@ -1,0 +1,89 @@
+/** A lease that is watched for long, against a provider that speaks the protocol. */
+import assert from 'node:assert/strict'
+import { after, afterEach, before, test } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Libp2p } from '@libp2p/interface'
+import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { PodPhase } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
+import { toRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
+import { type Deviations, type FakeProvider, startFakeProvider } from '../../../test/support/fake-provider.ts'
+import { leaseFacts } from '../../../test/support/lease-fixture.ts'
+import { watchAttestation } from './attestation-watch.ts'
+import { followLease } from './follow-lease.ts'
+import type { LeaseFacts } from './lease.ts'
+
+let provider: FakeProvider
+let node: Libp2p
+let lease: LeaseFacts
+before(async () => {
+  provider = await startFakeProvider()
+  node = await createNode({ privateKey: await generateKeyPair('Ed25519'), listen: [] })
+  lease = leaseFacts({ provider: provider.offer, meter: provider.meter.address })
+})
+afterEach(() => {
+  for (const key of Object.keys(provider.deviate)) delete provider.deviate[key as keyof Deviations]
+})
+after(async () => {
+  await node.stop()
+  await provider[Symbol.asyncDispose]()
+})
+
+/** What is proven holds for so long only. */
+function shortLived(seconds: number): Policy {
+  const { policy } = provider
+  return { ...policy, freshness: { ...policy.freshness, verdictMinutes: seconds / 60 } }
+}
+
+test('while it is followed, each verdict is renewed before it ends', async () => {
+  const proven: Date[][] = []
+  for await (const news of watchAttestation(node, lease, { policy: shortLived(2), follow: true })) {
+    assert.ok(news.kind === 'proven', news.kind)
+    proven.push([news.verdict.verifiedAt, news.verdict.expiresAt])
+    if (proven.length === 3) break
+  }
+  for (const [i, [verifiedAt]] of proven.entries()) {
+    const before = proven[i - 1]?.[1]
+    assert.ok(!before || (verifiedAt && verifiedAt < before), `${verifiedAt?.toISOString()} is after ${before}`)
+  }
+})
+
+test('a provider that falls silent is unknown first and expired when the verdict ends, each told once', async () => {
+  const kinds: string[] = []
+  const endsAt: (Date | undefined)[] = []
+  for await (const news of watchAttestation(node, lease, { policy: shortLived(2), follow: true })) {
+    kinds.push(news.kind)
+    if (news.kind === 'proven') endsAt.push(news.verdict.expiresAt)
+    provider.deviate.attestRefusal = toRefusal(new TrustedPodsError('ATTEST_UNAVAILABLE', 'no hardware'))
+    if (news.kind !== 'expired') continue
+    assert.deepEqual(news.provenUntil, endsAt[0])
+    assert.ok(Date.now() >= (endsAt[0]?.getTime() ?? Number.POSITIVE_INFINITY))
+    break
+  }
+  assert.deepEqual(kinds, ['proven', 'unknown', 'expired'])
+})
+
+test('following ends with the signal', async () => {
+  const stop = new AbortController()
+  const watch = watchAttestation(node, lease, { policy: provider.policy, follow: true, signal: stop.signal })
+  assert.equal((await watch.next()).value?.kind, 'proven')
+  stop.abort(new Error('enough'))
+  await assert.rejects(watch.next(), /enough/)
+})
+
+test('a lease that is followed tells its status and its attestation, and ends with the pod', async () => {
+  const ended = Promise.withResolvers<void>()
+  provider.deviate.status = async function* (podId) {
+    yield { sequence: 1n, phase: PodPhase.RUNNING, podId }
+    await ended.promise
+    yield { sequence: 2n, phase: PodPhase.STOPPED, podId }
+  }
+  const seen: string[] = []
+  for await (const news of followLease(node, lease, { policy: provider.policy })) {
+    seen.push(news.kind === 'status' ? news.status.phase : news.attestation.kind)
+    if (seen.includes('running') && seen.includes('proven')) ended.resolve()
+  }
+  assert.deepEqual(seen.toSorted(), ['proven', 'running', 'stopped'])
+  assert.equal(seen.at(-1), 'stopped')
+})

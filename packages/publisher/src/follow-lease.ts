@@ -1,0 +1,62 @@
+/** Watches a running pod: what becomes of it, and what its provider goes on to prove. Spec: spec/ATTESTATION.md#long-life. */
+import type { Libp2p } from '@libp2p/interface'
+import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { type AttestationNews, watchAttestation } from './attestation-watch.ts'
+import type { LeaseFacts, LeaseStore } from './lease.ts'
+import { watchStatus } from './status.ts'
+import type { LeaseStatus } from './status-stream.ts'
+
+export type LeaseNews =
+  | { readonly kind: 'status'; readonly status: LeaseStatus }
+  | { readonly kind: 'attestation'; readonly attestation: AttestationNews }
+
+export interface FollowOptions {
+  /** Without it the provider is not attested again. */
+  policy?: Policy
+  /** Remember receipts and verdicts between runs. */
+  leases?: Pick<LeaseStore, 'receipts' | 'verdicts'>
+  signal?: AbortSignal
+}
+
+/** Both as they come, until the pod has ended.
+ * @throws TrustedPodsError WIRE_… when the provider stays away, STATUS_UNKNOWN_POD with remote. */
+export async function* followLease(
+  node: Libp2p,
+  lease: LeaseFacts,
+  { policy, leases = {}, signal }: FollowOptions,
+): AsyncGenerator<LeaseNews> {
+  const over = new AbortController()
+  const common = { follow: true, signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal }
+  const { receipts, verdicts } = leases
+  const sources = [
+    statusNews(watchStatus(node, lease, { ...common, ...(receipts && { receipts }) })),
+    ...(policy
+      ? [attestationNews(watchAttestation(node, lease, { ...common, policy, ...(verdicts && { verdicts }) }))]
+      : []),
+  ]
+  const awaited = new Map(sources.map((source) => [source, nextOf(source)]))
+  try {
+    for (;;) {
+      const { source, result } = await Promise.race(awaited.values())
+      if (result.done) return
+      awaited.set(source, nextOf(source))
+      yield result.value
+    }
+  } finally {
+    over.abort(new Error('nobody watches any more'))
+    // What it still waited for has been aborted just now.
+    await Promise.allSettled(awaited.values())
+  }
+}
+
+async function nextOf(source: AsyncGenerator<LeaseNews>) {
+  return { source, result: await source.next() }
+}
+
+async function* statusNews(statuses: AsyncIterable<LeaseStatus>): AsyncGenerator<LeaseNews> {
+  for await (const status of statuses) yield { kind: 'status', status }
+}
+
+async function* attestationNews(news: AsyncIterable<AttestationNews>): AsyncGenerator<LeaseNews> {
+  for await (const attestation of news) yield { kind: 'attestation', attestation }
+}
