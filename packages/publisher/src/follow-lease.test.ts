@@ -87,3 +87,18 @@ test('a lease that is followed tells its status and its attestation, and ends wi
   assert.deepEqual(seen.toSorted(), ['proven', 'running', 'stopped'])
   assert.equal(seen.at(-1), 'stopped')
 })
+
+test('a provider that goes away is waited for, that is told once, and what it proved ends in its time', async () => {
+  const gone = await startFakeProvider()
+  const theirs = leaseFacts({ provider: gone.offer, meter: gone.meter.address })
+  const policy = { ...gone.policy, freshness: { ...gone.policy.freshness, verdictMinutes: 2 / 60 } }
+  const lost: string[] = []
+  const seen: string[] = []
+  for await (const news of followLease(node, theirs, { policy, onLost: ({ code }) => void lost.push(code) })) {
+    seen.push(news.kind === 'status' ? news.status.phase : news.attestation.kind)
+    if (seen.length === 2) await gone[Symbol.asyncDispose]()
+    if (seen.includes('expired')) break
+  }
+  assert.deepEqual(seen.toSorted(), ['expired', 'proven', 'running', 'unknown'])
+  assert.equal(lost.length, 1)
+})

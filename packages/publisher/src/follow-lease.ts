@@ -1,6 +1,7 @@
 /** Watches a running pod: what becomes of it, and what its provider goes on to prove. Spec: spec/ATTESTATION.md#long-life. */
 import type { Libp2p } from '@libp2p/interface'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type AttestationNews, watchAttestation } from './attestation-watch.ts'
 import type { LeaseFacts, LeaseStore } from './lease.ts'
 import { watchStatus } from './status.ts'
@@ -15,21 +16,24 @@ export interface FollowOptions {
   policy?: Policy
   /** Remember receipts and verdicts between runs. */
   leases?: Pick<LeaseStore, 'receipts' | 'verdicts'>
+  /** Told when the way to the provider is lost, once until it is found again. */
+  onLost?: (error: TrustedPodsError) => void
   signal?: AbortSignal
 }
 
-/** Both as they come, until the pod has ended.
- * @throws TrustedPodsError WIRE_… when the provider stays away, STATUS_UNKNOWN_POD with remote. */
+/** Both as they come, until the pod has ended. A provider that stays away is waited for: it may have more to prove.
+ * @throws TrustedPodsError STATUS_UNKNOWN_POD with remote. */
 export async function* followLease(
   node: Libp2p,
   lease: LeaseFacts,
-  { policy, leases = {}, signal }: FollowOptions,
+  { policy, leases = {}, onLost, signal }: FollowOptions,
 ): AsyncGenerator<LeaseNews> {
   const over = new AbortController()
   const common = { follow: true, signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal }
   const { receipts, verdicts } = leases
+  const patience = { tries: Number.POSITIVE_INFINITY, ...(onLost && { onLost }) }
   const sources = [
-    statusNews(watchStatus(node, lease, { ...common, ...(receipts && { receipts }) })),
+    statusNews(watchStatus(node, lease, { ...common, ...patience, ...(receipts && { receipts }) })),
     ...(policy
       ? [attestationNews(watchAttestation(node, lease, { ...common, policy, ...(verdicts && { verdicts }) }))]
       : []),

@@ -45,8 +45,8 @@ export async function whileLost<T>(
   }
 }
 
-/** Waits before try number `tries` + 1; twice as long each time.
+/** Waits before try number `tries` + 1; twice as long each time, at last half a minute.
  * @throws the signal's reason when it aborts. */
 export function waitBeforeTry(tries: number, options: { signal?: AbortSignal } = {}): Promise<void> {
-  return waitMs(FIRST_DELAY_MS * 2 ** (tries - 1), options)
+  return waitMs(FIRST_DELAY_MS * 2 ** (Math.min(tries, RECONNECT_TRIES) - 1), options)
 }

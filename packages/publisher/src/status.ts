@@ -18,6 +18,10 @@ export interface WatchOptions {
   follow?: boolean
   /** Remembers the newest receipt between runs; without it a receipt that falls is seen within one run only. */
   receipts?: ReceiptStore
+  /** How often a lost connection is made again before it is given up on; RECONNECT_TRIES unless given. */
+  tries?: number
+  /** Told when the way to the provider is lost, once until it is found again. */
+  onLost?: (error: TrustedPodsError) => void
   signal?: AbortSignal
 }
 
@@ -31,22 +35,23 @@ export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, receipts, signal }: WatchOptions = {},
+  { follow = false, receipts, tries = RECONNECT_TRIES, onLost, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const watch = watchReceipts(lease, receipts)
-  for (let tries = 1; ; tries++) {
+  for (let made = 1; ; made++) {
     try {
       await using peer = await dial(node, lease.provider, signal ? { signal } : {})
       for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
-        tries = 1
+        made = 1
         yield status
         if (!follow || isFinal(status.phase)) return
       }
       throw new TrustedPodsError('WIRE_CLOSED', 'the provider ended the status stream of a pod that has not ended')
     } catch (error) {
-      if (!isLostConnection(error) || tries >= RECONNECT_TRIES) throw error
+      if (!isLostConnection(error) || made >= tries) throw error
+      if (made === 1 && error instanceof TrustedPodsError) onLost?.(error)
     }
-    await waitBeforeTry(tries, signal ? { signal } : {})
+    await waitBeforeTry(made, signal ? { signal } : {})
   }
 }
 

@@ -1,6 +1,8 @@
 /** `trustedpods status --follow`: each change of the pod and of what its provider proves, and what then happens. */
 
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { AttestationNews } from '@trusted-pods/publisher/attestation-watch.ts'
 import { followLease } from '@trusted-pods/publisher/follow-lease.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
@@ -34,7 +36,9 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
   let code: ExitCode = EXIT.OK
-  for await (const news of followLease(own.node, lease, { ...(policy && { policy }), leases, signal })) {
+  const onLost = ({ code, message }: TrustedPodsError) =>
+    output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
+  for await (const news of followLease(own.node, lease, { ...(policy && { policy }), leases, onLost, signal })) {
     waiting[Symbol.dispose]()
     if (news.kind === 'status') code = tellStatus(context, lease, news.status)
     else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
