@@ -1,7 +1,14 @@
 /** Whether the verifier says of a vector what it must say. */
 import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
 import { type Check, type Tier, worstTier } from '@trusted-pods/protocol/attestation/checks.ts'
+import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import type { Case } from './case-codec.ts'
 import type { Vector } from './vector.ts'
+
+/** Who judges: the verifier here, or one in another place. */
+export type Judge = (given: Case) => Promise<Pick<Verdict, 'checks' | 'tcb'>>
+
+const HERE: Judge = ({ evidence, options }) => appraise(evidence, options)
 
 /** What the verifier said. */
 export interface Finding {
@@ -21,9 +28,10 @@ export interface VectorResult extends Finding {
 const UNPINNED = 'platform.unpinned'
 
 /** Appraises by the public verifier. `anchors: false`: with the pinned roots in place of the vector's. */
-export async function appraiseVector(vector: Vector, { anchors = true } = {}): Promise<Finding> {
-  const { anchors: own, ...options } = vector.options
-  const { checks, tcb } = await appraise(vector.evidence, { ...options, ...(anchors && own && { anchors: own }) })
+export async function appraiseVector(vector: Vector, { anchors = true, judge = HERE } = {}): Promise<Finding> {
+  const { anchors: own, ...rest } = vector.options
+  const options = { ...rest, ...(anchors && own && { anchors: own }) }
+  const { checks, tcb } = await judge({ evidence: vector.evidence, options })
   const judged = checks.filter(({ code }) => code !== UNPINNED)
   const told = tcb && { tcb: formatTcb(tcb.status, vector.tcb?.advisories && tcb.advisories) }
   return { tier: worstTier(judged), codes: failedCodes(judged), ...told }
@@ -38,8 +46,8 @@ function failedCodes(checks: readonly Check[]): string[] {
 }
 
 /** Judges a vector: the tier, the codes, and that a foreign root is trusted by nobody who does not name it. */
-export async function judgeVector(vector: Vector): Promise<VectorResult> {
-  const found = await appraiseVector(vector)
+export async function judgeVector(vector: Vector, judge: Judge = HERE): Promise<VectorResult> {
+  const found = await appraiseVector(vector, { judge })
   const missing = vector.codes.filter((code) => !found.codes.includes(code))
   const hasAny = vector.anyOf.length === 0 || vector.anyOf.some((code) => found.codes.includes(code))
   if (found.tier !== vector.expected || missing.length > 0 || !hasAny)
@@ -48,7 +56,7 @@ export async function judgeVector(vector: Vector): Promise<VectorResult> {
   if (tcb !== undefined && tcb !== found.tcb)
     return { ...found, wrong: `expected TCB ${tcb}, got ${found.tcb ?? 'none'}` }
   if (!vector.isForeign) return found
-  const pinned = await appraiseVector(vector, { anchors: false })
+  const pinned = await appraiseVector(vector, { anchors: false, judge })
   if (pinned.tier === 'contraindicated' && isUntrusted(pinned)) return found
   return {
     ...found,

@@ -2,6 +2,7 @@
  * What a publisher demands of evidence. Nothing is optional that could weaken it: a missing value refuses, an empty list
  * allows nothing. Spec: spec/ATTESTATION.md#policy. Pure.
  */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import type { CheckCode } from './checks.ts'
 import { isWarningCode } from './checks.ts'
 import { readHex, readInteger, readList, readOneOf, readRecord, refuse } from './policy-reader.ts'
@@ -53,7 +54,7 @@ export interface Policy {
   readonly require: 'affirming' | 'warning'
   readonly allow: readonly CheckCode[]
   readonly evidence: readonly EvidenceType[]
-  /** SHA-256 of development roots (DER), lower-case hex. What they endorse never rates above warning. */
+  /** SHA-256 of development roots (DER), lower-case hex. What they endorse never rates above warning. None in a production bundle. */
   readonly simulatedRoots: readonly string[]
   readonly freshness: Freshness
   readonly platform: PlatformPolicy
@@ -90,7 +91,7 @@ export function parsePolicy(value: unknown): Policy {
     require,
     allow,
     evidence: readList(record.evidence, 'evidence', (item, path) => readOneOf(item, path, EVIDENCE_TYPES)),
-    simulatedRoots: readList(record.simulatedRoots, 'simulatedRoots', (item, path) => readHex(item, path, 32)),
+    simulatedRoots: readList(record.simulatedRoots, 'simulatedRoots', readSimulatedRoot),
     freshness: parseFreshness(record.freshness),
     platform: parsePlatform(record.platform),
     measurements: readList(record.measurements, 'measurements', parseMeasurement),
@@ -111,6 +112,11 @@ const KEYS = [
   'snp',
   'tdx',
 ] as const
+
+function readSimulatedRoot(value: unknown, path: string): string {
+  if (SIMULATED_TRUST === undefined) throw refuse(path, 'none: this build takes real hardware only', value)
+  return readHex(value, path, 32)
+}
 
 function readWarningCode(value: unknown, path: string): CheckCode {
   if (typeof value !== 'string' || !isWarningCode(value)) throw refuse(path, 'a code that can be a warning', value)

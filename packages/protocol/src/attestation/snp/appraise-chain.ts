@@ -1,4 +1,5 @@
 /** Judges the certificate chain leaf, intermediate, root. Spec: spec/ATTESTATION.md#certificates. Pure. */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import { sha256, toHex } from '../../bytes.ts'
 import { TrustedPodsError } from '../../errors.ts'
 import { type Check, judge } from '../checks.ts'
@@ -62,7 +63,8 @@ export async function anchorChain(certificates: ChainCertificates, roots: readon
   const { leaf, root, rootDer, endorsement } = certificates
   const rootKey = importPssKey(root.publicKey.spki)
   const rootFingerprint = toHex(await sha256(rootDer))
-  const anchor = roots.find(({ fingerprint }) => fingerprint === rootFingerprint)
+  const named = roots.find(({ fingerprint }) => fingerprint === rootFingerprint)
+  const anchor = named?.product === 'Simulated' && !SIMULATED_TRUST ? undefined : named
   return {
     ...certificates,
     rootFingerprint,
@@ -132,7 +134,7 @@ function isAuthority(certificate: Certificate, below: number): boolean {
 
 /** Under a development root each certificate must have the simulation mark; anywhere else the mark is unknown. */
 function checkExtensions(chain: Chain): Check {
-  const isSimulated = chain.anchor?.product === 'Simulated'
+  const isSimulated = SIMULATED_TRUST !== undefined && chain.anchor?.product === 'Simulated'
   const known = [BASIC_CONSTRAINTS, KEY_USAGE, ...(isSimulated ? [SIMULATION_EXTENSION] : [])]
   const wrong = members(chain).flatMap(([name, { extensions }]) => {
     const unknown = [...extensions].filter(([oid, { critical }]) => critical && !known.includes(oid))

@@ -1,4 +1,5 @@
 /** Judges whether the key that signed is the reported chip's key for the reported firmware. Spec: spec/ATTESTATION.md#key. Pure. */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import { toBufferSource, toHex } from '../../bytes.ts'
 import { type Check, judge } from '../checks.ts'
 import type { Certificate } from '../x509.ts'
@@ -59,10 +60,19 @@ function signingKind({ keyInfo }: SnpReport): EndorsementKind | undefined {
 function checkProduct(report: SnpReport, { product, endorsement }: Chain): Check {
   const named = productByName(endorsement.productName)
   const measured = report.version < 3 ? product : productByCpuid(report)
-  const isMarked = product !== 'Simulated' || SIMULATION_FAMILY.every((byte, i) => report.familyId[i] === byte)
+  const isMarked = product !== 'Simulated' || hasMark(report)
   const isSame = product !== undefined && named === product && measured === product && isMarked
   const got = `certificate ${endorsement.productName}, report ${measured ?? formatCpuid(report)}`
-  return judge('chain.product-mismatch', isSame, product ?? 'a known line', isMarked ? got : 'no TPSIM in FAMILY_ID')
+  return judge(
+    'chain.product-mismatch',
+    isSame,
+    product ?? 'a known line',
+    isMarked ? got : 'no simulation mark in FAMILY_ID',
+  )
+}
+
+function hasMark({ familyId }: SnpReport): boolean {
+  return SIMULATED_TRUST !== undefined && SIMULATION_FAMILY.every((byte, i) => familyId[i] === byte)
 }
 
 function checkTcb(report: SnpReport, { product, endorsement }: Chain): Check {

@@ -2,6 +2,7 @@
  * Judges an SEV-SNP report with its certificates and revocation lists. All checks are made; total on any bytes.
  * Spec: spec/ATTESTATION.md#snp. Pure.
  */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import { TrustedPodsError } from '../../errors.ts'
 import { type Check, type CheckCode, judge, rate, unexamined } from '../checks.ts'
 import type { ReferenceMeasurement } from '../policy.ts'
@@ -17,7 +18,7 @@ import {
 } from './appraise-guest.ts'
 import { appraiseRevocation } from './appraise-revocation.ts'
 import { appraiseTcb } from './appraise-tcb.ts'
-import { productPolicy, type SnpPolicy } from './policy.ts'
+import type { SnpPolicy } from './policy.ts'
 import { SIMULATION_ORGANIZATION } from './product.ts'
 import { parseSnpReport, REPORT_BYTES, type SnpReport } from './report.ts'
 import type { TrustedRoot } from './roots.ts'
@@ -139,7 +140,7 @@ function appraiseTogether(report: SnpReport, chain: JudgedChain, { policy }: Snp
   const { isGenuine } = chain
   const endorsed = appraiseEndorsement(report, chain, { allowed: policy.endorsement, isGenuine })
   if (chain.product === undefined) return endorsed
-  const floor = productPolicy(policy, chain.product)
+  const floor = chain.product === 'Simulated' ? SIMULATED_TRUST?.snp.floor : policy.products[chain.product]
   const tier = floor?.cap ?? 'contraindicated'
   return [
     ...endorsed,

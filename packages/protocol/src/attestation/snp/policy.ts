@@ -1,6 +1,6 @@
 /** The SEV-SNP part of a policy. Spec: spec/ATTESTATION.md#policy. Pure. */
 import { readHex, readInteger, readList, readOneOf, readRecord } from '../policy-reader.ts'
-import { type HardwareProduct, SNP_PRODUCTS, type SnpProduct, type Tcb } from './tcb.ts'
+import { type HardwareProduct, SNP_PRODUCTS, type Tcb } from './tcb.ts'
 
 /** Kinds of key that sign reports: of the chip, or of a cloud operator. */
 export const ENDORSEMENT_KINDS = ['vcek', 'vlek'] as const
@@ -50,21 +50,6 @@ export const STRICT_SNP_POLICY: SnpPolicy = {
   policy: { debug: false, migrationAgent: false, smt: true, cxl: false, singleSocket: 'any', vmpl: [0] },
   platformInfo: { aliasCheckComplete: true, ciphertextHidingDram: 'any' },
   idKeyDigests: 'any',
-}
-
-const NO_FLOOR: Tcb = { fmc: 0, bl: 0, tee: 0, snp: 0, ucode: 0 }
-
-/** A development root has no firmware: trust.simulated caps what it endorses. */
-const SIMULATED_PRODUCT: ProductPolicy = {
-  minTcb: NO_FLOOR,
-  minLaunchTcb: NO_FLOOR,
-  minMitigation: 0,
-  cap: 'affirming',
-}
-
-/** What the policy says of a line; undefined: nothing, so it is refused. */
-export function productPolicy(policy: SnpPolicy, product: SnpProduct): ProductPolicy | undefined {
-  return product === 'Simulated' ? SIMULATED_PRODUCT : policy.products[product]
 }
 
 /** @throws TrustedPodsError ATTEST_POLICY_INVALID */

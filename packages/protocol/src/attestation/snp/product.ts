@@ -1,4 +1,5 @@
 /** Processor lines: how their certificates are named and which CPUID they have. Spec: spec/ATTESTATION.md#products. Pure. */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import type { EndorsementKind } from './policy.ts'
 import type { SnpReport } from './report.ts'
 import { SNP_PRODUCTS, type SnpProduct } from './tcb.ts'
@@ -20,16 +21,17 @@ export const SIMULATION_ORGANIZATION = 'Trusted Pods SIMULATION'
  * The rules of production lines do not know it, so they refuse it.
  */
 export const SIMULATION_EXTENSION = '2.25.151639115829299301707949679876022082490'
-/** First bytes of FAMILY_ID in every simulated report. */
-export const SIMULATION_FAMILY = new TextEncoder().encode('TPSIM')
+/** First bytes of FAMILY_ID in every simulated report: "TPSIM". Pure, or bundles that do not use it would keep it. */
+export const SIMULATION_FAMILY = /* @__PURE__ */ new Uint8Array([0x54, 0x50, 0x53, 0x49, 0x4d])
 
 /** MEASUREMENT of every simulated report: SHA-384 of "Trusted Pods SIMULATION: nothing is measured". */
 export const SIMULATION_MEASUREMENT =
   '1ccc395f788530d07ef524fc6937c472f96532f1d375003052d67ed51c714a52c967fffbf7c1b6f0bc060cd62ea4ae12'
 
+/** In AMD's form where there is no simulation: what calls itself simulated fails them. */
 export function chainNames(product: SnpProduct, kind: EndorsementKind): ChainNames {
-  if (product === 'Simulated') {
-    return { organization: SIMULATION_ORGANIZATION, root: 'ARK-SIM', intermediate: 'ASK-SIM', leaf: 'VCEK-SIM' }
+  if (product === 'Simulated' && SIMULATED_TRUST) {
+    return { organization: SIMULATION_ORGANIZATION, ...SIMULATED_TRUST.snp.names }
   }
   const intermediate = kind === 'vlek' ? `SEV-VLEK-${product}` : `SEV-${product}`
   return { organization: AMD, root: `ARK-${product}`, intermediate, leaf: kind === 'vlek' ? 'SEV-VLEK' : 'SEV-VCEK' }
@@ -38,7 +40,7 @@ export function chainNames(product: SnpProduct, kind: EndorsementKind): ChainNam
 /** The kind of key by the common name of its certificate. */
 export function endorsementKind(commonName: string): EndorsementKind | undefined {
   if (commonName === 'SEV-VLEK') return 'vlek'
-  return commonName === 'SEV-VCEK' || commonName === 'VCEK-SIM' ? 'vcek' : undefined
+  return commonName === 'SEV-VCEK' || commonName === SIMULATED_TRUST?.snp.names.leaf ? 'vcek' : undefined
 }
 
 /** The line by productName of the certificate: the line, then nothing or a stepping ("Milan-B0"). */

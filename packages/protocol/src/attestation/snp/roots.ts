@@ -1,4 +1,5 @@
 /** The trust anchors: AMD's root keys, pinned by hash, and the development roots that a policy names. Pure. */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import type { SnpProduct } from './tcb.ts'
 
 /** A root and the only processor line that it may vouch for: a certificate's own name decides nothing. */
@@ -17,5 +18,6 @@ export const AMD_ROOTS: readonly TrustedRoot[] = [
 
 /** AMD's roots and the named development roots; AMD's come first, so naming one of them makes it no development root. */
 export function trustedRoots(simulatedRoots: readonly string[]): TrustedRoot[] {
-  return [...AMD_ROOTS, ...simulatedRoots.map((fingerprint) => ({ fingerprint, product: 'Simulated' as const }))]
+  const named = SIMULATED_TRUST ? simulatedRoots : []
+  return [...AMD_ROOTS, ...named.map((fingerprint) => ({ fingerprint, product: 'Simulated' as const }))]
 }

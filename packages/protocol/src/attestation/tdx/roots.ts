@@ -1,4 +1,5 @@
 /** The trust anchors for TDX, and the names that certificates under them must have. Spec: spec/ATTESTATION.md#tdx-certificates. Pure. */
+import { SIMULATED_TRUST } from '#simulated-trust'
 import { SIMULATION_ORGANIZATION } from '../snp/product.ts'
 
 /** Who made the root: a certificate's own name decides nothing. */
@@ -18,7 +19,8 @@ export const INTEL_ROOT: TdxRoot = {
 
 /** Intel's root and the named development roots; Intel's comes first, so naming it makes it no development root. */
 export function tdxRoots(simulatedRoots: readonly string[]): TdxRoot[] {
-  return [INTEL_ROOT, ...simulatedRoots.map((fingerprint) => ({ fingerprint, maker: 'Simulated' as const }))]
+  const named = SIMULATED_TRUST ? simulatedRoots : []
+  return [INTEL_ROOT, ...named.map((fingerprint) => ({ fingerprint, maker: 'Simulated' as const }))]
 }
 
 export interface TdxNames {
@@ -30,23 +32,16 @@ export interface TdxNames {
   readonly signing: string
 }
 
-const NAMES: Readonly<Record<TdxMaker, TdxNames>> = {
-  Intel: {
-    organization: 'Intel Corporation',
-    root: 'Intel SGX Root CA',
-    intermediates: ['Intel SGX PCK Platform CA', 'Intel SGX PCK Processor CA'],
-    pck: 'Intel SGX PCK Certificate',
-    signing: 'Intel SGX TCB Signing',
-  },
-  Simulated: {
-    organization: SIMULATION_ORGANIZATION,
-    root: 'SGX-ROOT-SIM',
-    intermediates: ['SGX-PCK-CA-SIM'],
-    pck: 'SGX-PCK-SIM',
-    signing: 'SGX-TCB-SIGNING-SIM',
-  },
+const INTEL_NAMES: TdxNames = {
+  organization: 'Intel Corporation',
+  root: 'Intel SGX Root CA',
+  intermediates: ['Intel SGX PCK Platform CA', 'Intel SGX PCK Processor CA'],
+  pck: 'Intel SGX PCK Certificate',
+  signing: 'Intel SGX TCB Signing',
 }
 
+/** Intel's where there is no simulation: what calls itself simulated fails them. */
 export function tdxNames(maker: TdxMaker): TdxNames {
-  return NAMES[maker]
+  if (maker === 'Intel' || !SIMULATED_TRUST) return INTEL_NAMES
+  return { organization: SIMULATION_ORGANIZATION, ...SIMULATED_TRUST.tdx.names }
 }
