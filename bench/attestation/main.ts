@@ -11,7 +11,7 @@ import { isBroken, readVectors, type Vector } from '../../test/support/vectors/v
 import { p256, p384, repeat, rsa4096Pss } from './floor.ts'
 import { measure, type Subject, type Times } from './measure.ts'
 import { opensslSpeed } from './openssl-speed.ts'
-import { snpPeerNote, tdxPeer } from './peers.ts'
+import { openPeers } from './peers.ts'
 
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '300' }, json: { type: 'boolean' } } })
 const runs = Number(values.runs)
@@ -44,8 +44,7 @@ const ecdsa384 = p384()
 const ecdsa256 = p256()
 const SNP_FLOOR = 'SNP floor: 1 P-384, 3 RSA-4096-PSS'
 const TDX_FLOOR = 'TDX floor: 10 P-256'
-const peer = tdxPeer(join(shared, 'tdx'))
-process.stderr.write(`${snpPeerNote()}\n`)
+const peers = await openPeers(shared)
 
 const first = performance.now()
 for (const { run } of appraisal('genoa-v3-azure', 'first')) await run()
@@ -62,7 +61,7 @@ const times = await measure(
     { name: TDX_FLOOR, run: repeat(...Array.from({ length: 10 }, () => ecdsa256)) },
     ...appraisal('v4-90c06f-azure', 'TDX with both lists (v4-90c06f-azure)'),
     ...appraisal('v4-b0c06f-phala', 'TDX with both lists (v4-b0c06f-phala)'),
-    ...(peer ? [peer] : []),
+    ...peers,
   ],
   runs,
 )
