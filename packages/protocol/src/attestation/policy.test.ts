@@ -188,6 +188,7 @@ test('an RTMR is known by values, by the digests of its events, or by what they 
     'any',
     { events: ['x'] },
     { events: { a: 'all' } },
+    { events: { 'a:b': 'any' } },
   ]) {
     assert.throws(() => parseTdxMeasurement({ rtmr: { ...TDX_REFERENCE.rtmr, 3: wrong } }), {
       code: 'ATTEST_POLICY_INVALID',

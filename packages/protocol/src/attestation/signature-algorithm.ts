@@ -88,7 +88,12 @@ export async function verifyPss(
 ): Promise<boolean> {
   if (key === undefined) return false
   const parameters = { name: 'RSA-PSS', saltLength: SALT_BYTES }
-  return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+  try {
+    return await crypto.subtle.verify(parameters, key, toBufferSource(signature), toBufferSource(signed))
+  } catch {
+    // An engine may throw for a signature of another length: it proves nothing, as a wrong one does.
+    return false
+  }
 }
 
 /** The same for a key that is used once; false too for a key that cannot be used. */

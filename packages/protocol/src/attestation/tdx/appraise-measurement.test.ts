@@ -101,6 +101,17 @@ test('a register is known by the digests of its events in a CCEL log', { skip },
   assert.deepEqual(await judge([]), ['measurement.rtmr'])
 })
 
+test('a register without an event is known by its value only', { skip }, async () => {
+  const td = readTd('v4-00806f05-gcp-cos113')
+  const log = readCcel()
+  const judge = (reference: RtmrReference) => failures(td, { register: 3, reference, log, format: 'ccel' })
+  assert.ok(td.rtmrs[3].every((byte) => byte === 0))
+  assert.deepEqual(await judge({ kind: 'values', values: ['00'.repeat(48)] }), [])
+  assert.deepEqual(await judge({ kind: 'digests', digests: [] }), ['measurement.rtmr'])
+  assert.deepEqual(await judge({ kind: 'digests', digests: ['11'.repeat(48)] }), ['measurement.rtmr'])
+  assert.deepEqual(await judge({ kind: 'events', events: new Map() }), ['measurement.rtmr'])
+})
+
 const OTHER = '11'.repeat(48)
 const OTHER_VALUE: RtmrReference = { kind: 'values', values: [OTHER] }
 

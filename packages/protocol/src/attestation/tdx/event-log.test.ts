@@ -54,6 +54,20 @@ test('the digest that a dstack event claims for itself is not looked at', { skip
   assert.equal((await matching(readTd('v4-90c06f-dstack-lite'), events))[3], false)
 })
 
+test('an event that could be told in two ways is told in one', async () => {
+  const read = async (event: string, payload: string) => {
+    const entry = { imr: 3, event_type: 0x08000001, event, event_payload: Buffer.from(payload).toString('hex') }
+    const [found] = await parseEventLog('dstack', new TextEncoder().encode(JSON.stringify([entry])))
+    assert.ok(found)
+    return found
+  }
+  const honest = await read('note', 'compose-hash:1234')
+  const forged = await read('note:compose-hash', '1234')
+  assert.deepEqual(forged.digest, honest.digest)
+  assert.deepEqual(forged.told, honest.told)
+  assert.equal(honest.told?.name, 'note')
+})
+
 test('a CCEL log cut at any length is refused, or has fewer events', { skip }, async () => {
   const log = readCcel()
   const used = log.length - 64

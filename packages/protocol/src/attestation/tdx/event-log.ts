@@ -112,7 +112,17 @@ async function readDstackEvent(item: unknown, i: number): Promise<LoggedEvent> {
   const name = readText(event.event, `${path}.event`)
   const payload = fromHex(readText(event.event_payload, `${path}.event_payload`))
   if (payload === undefined) throw malformed(`${path}.event_payload`, 'hex')
-  return { register, digest: await dstackDigest(name, payload), told: { name, payload: toHex(payload) } }
+  return { register, digest: await dstackDigest(name, payload), told: tell(name, payload) }
+}
+
+/**
+ * The digest is over name, ":" and payload, so of "a:b" and "c" it is that of "a" and "b:c" too, and whoever writes the log could
+ * choose. One reading holds: the name ends at the first colon.
+ */
+function tell(name: string, payload: Uint8Array): { name: string; payload: string } {
+  const [short = '', ...rest] = name.split(':')
+  if (rest.length === 0) return { name, payload: toHex(payload) }
+  return { name: short, payload: toHex(concatBytes(new TextEncoder().encode(`${rest.join(':')}:`), payload)) }
 }
 
 /** SHA-384(type as u32 little-endian, ":", name, ":", payload): the log's own digest is not looked at. */

@@ -188,6 +188,7 @@ const MAX_PAYLOAD_BYTES = 1024
 function parseEvents(value: unknown, path: string): Map<string, 'any' | string[]> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refuse(path, 'a mapping', value)
   const entries = Object.entries(value)
+  for (const [name] of entries) if (name.includes(':')) throw refuse(`${path}.${name}`, 'a name without a colon', name)
   return new Map(
     entries.map(([name, payloads]) => [
       name,

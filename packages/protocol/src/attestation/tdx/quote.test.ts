@@ -128,13 +128,13 @@ test('collateral with a value that is missing or of another form is refused', { 
     [document.tcb_info ?? '', parseTcbInfo],
     [document.qe_identity ?? '', parseQeIdentity],
   ] as const
-  const optional = ['tdxModule', 'tdxModuleIdentities', 'tcbType']
+  const optional = ['tdxModule', 'tdxModuleIdentities']
   for (const [body, parse] of bodies) {
     const value = JSON.parse(body) as Record<string, unknown>
     parse(new TextEncoder().encode(body))
     for (const key of Object.keys(value)) {
       const wrong = [null, [], {}, -1, 'x', ...(optional.includes(key) ? [] : [undefined])]
-      for (const other of key === 'tcbType' ? [] : wrong) {
+      for (const other of wrong) {
         if (key === 'id' && other === 'x') continue
         if (Array.isArray(other) && (key === 'tcbLevels' || key === 'tdxModuleIdentities')) continue
         const changed = new TextEncoder().encode(JSON.stringify({ ...value, [key]: other }))

@@ -78,6 +78,8 @@ export interface TcbInfo extends CollateralHead {
 export function parseTcbInfo(body: Uint8Array): TcbInfo {
   const value = readObject(parseJson(body), 'body')
   const modules = value.tdxModuleIdentities
+  // Another type would count the components of a level in another way.
+  if (value.tcbType !== 0) throw malformed('tcbType', '0')
   return {
     ...readHead(value),
     fmspc: readBytes(value.fmspc, 'fmspc', 6),
