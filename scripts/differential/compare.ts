@@ -32,6 +32,11 @@ function isSame(a: Difference, b: Difference): boolean {
   return a.id === b.id && a.ours === b.ours && a.theirs === b.theirs
 }
 
+/** What two verifiers refuse together is refused twice; what only ours accepts is either explained or a hole. */
+export function isAcceptedByUsAlone(verdict: Verdict, answer: Answer): boolean {
+  return !isRefused(verdict) && !isAccepted(answer)
+}
+
 function isRefused({ tier }: Verdict): boolean {
   return tier === 'contraindicated' || tier === 'none'
 }

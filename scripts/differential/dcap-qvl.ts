@@ -6,7 +6,7 @@ import { QE_IDENTITY, TCB_INFO } from '@trusted-pods/protocol/attestation/tdx/co
 import { INTEL_ROOT } from '@trusted-pods/protocol/attestation/tdx/roots.ts'
 import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { quoteCertificates } from '../../test/support/fuzz/report-signature.ts'
-import type { Vector } from '../../test/support/vectors/vector.ts'
+import type { Case } from '../../test/support/vectors/case-codec.ts'
 
 export const ORACLE = '@phala/dcap-qvl'
 
@@ -15,7 +15,7 @@ export type Answer = { readonly status: string; readonly advisories: readonly st
 
 export interface DcapQvl {
   readonly version: string
-  ask(vector: Vector): Answer
+  ask(given: Case): Answer
 }
 
 interface Library {
@@ -27,13 +27,13 @@ interface Report {
   readonly advisory_ids: readonly string[]
 }
 
-/** @param vectors among whose certificates are the roots that some of them trust. @throws where it is not installed in the folder. */
-export function openDcapQvl(folder: string, vectors: readonly Vector[]): DcapQvl {
+/** @param cases among whose certificates are the roots that some of them trust. @throws where it is not installed in the folder. */
+export function openDcapQvl(folder: string, cases: readonly Case[]): DcapQvl {
   const require = createRequire(join(resolve(folder), 'package.json'))
   const { QuoteVerifier } = require(ORACLE) as Library
   const { version } = require(`${ORACLE}/package.json`) as { version: string }
-  const roots = new Map(vectors.flatMap(({ evidence }) => certificatesOf(evidence)).map((der) => [digest(der), der]))
-  const ask = ({ evidence, options }: Vector): Answer => {
+  const roots = new Map(cases.flatMap(({ evidence }) => certificatesOf(evidence)).map((der) => [digest(der), der]))
+  const ask = ({ evidence, options }: Case): Answer => {
     const fingerprint = options.anchors?.tdx[0] ?? INTEL_ROOT.fingerprint
     const root = roots.get(fingerprint)
     if (root === undefined) throw new Error(`no vector has the root ${fingerprint}`)

@@ -7,7 +7,7 @@ import { create } from '@bufbuild/protobuf'
 import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
 import { STRICT_POLICY } from '@trusted-pods/protocol/attestation/policy.ts'
 import { EvidenceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
-import { compare, findDifference } from '../../scripts/differential/compare.ts'
+import { compare, findDifference, isAcceptedByUsAlone } from '../../scripts/differential/compare.ts'
 import { DCAP_QVL_DIFFERENCES } from '../../scripts/differential/dcap-qvl-differences.ts'
 
 const bytes = new Uint8Array(32)
@@ -33,6 +33,16 @@ test('acceptance, status and advisories are each a difference', () => {
   )
   assert.equal(find({ refusal: 'TCB status is invalid: Revoked' })?.theirs, 'refused, Revoked')
   assert.equal(find({ refusal: 'No matching TCB level found' })?.theirs, 'refused, no level')
+})
+
+test('what we alone accept is told from what both do, and from what we alone refuse', () => {
+  const accepted = { ...refused, tier: 'warning' as const }
+  const [good, bad] = [{ status: 'UpToDate', advisories: [] }, { refusal: 'QE report hash mismatch' }]
+  assert.equal(isAcceptedByUsAlone(accepted, bad), true)
+  assert.equal(isAcceptedByUsAlone(accepted, { status: 'OutOfDate', advisories: [] }), true)
+  assert.equal(isAcceptedByUsAlone(accepted, good), false)
+  assert.equal(isAcceptedByUsAlone(refused, good), false)
+  assert.equal(isAcceptedByUsAlone(refused, bad), false)
 })
 
 test('what is unexplained and what explains nothing are told apart', () => {

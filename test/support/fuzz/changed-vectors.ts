@@ -5,6 +5,8 @@ import { mutateEvidence } from './mutate-evidence.ts'
 import { randomOf } from './random.ts'
 
 export interface ChangedVector extends Case {
+  /** Of the vector that was changed. */
+  readonly id: string
   /** Vector and change, for people. */
   readonly name: string
 }
@@ -14,6 +16,7 @@ export function changedVectors(vectors: readonly Vector[], { seed, count }: { se
     const random = randomOf(seed, index)
     const vector = random.pick(vectors)
     const { evidence, change } = mutateEvidence(vector, vectors, random)
-    return { name: `case ${index} (${vector.id}; ${change})`, evidence, options: vector.options }
+    const { id, options } = vector
+    return { id, name: `case ${index} (${id}; ${change})`, evidence, options }
   })
 }
