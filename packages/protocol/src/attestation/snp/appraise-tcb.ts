@@ -2,7 +2,7 @@
 import { type Check, judge, rate } from '../checks.ts'
 import type { ProductPolicy } from './policy.ts'
 import type { SnpReport } from './report.ts'
-import { formatTcb, isAtLeast, isSameTcb, type SnpProduct, toTcb } from './tcb.ts'
+import { formatTcb, hasReservedByte, isAtLeast, isSameTcb, type SnpProduct, toTcb } from './tcb.ts'
 
 /** `floor` undefined: the policy does not know the line, so nothing is high enough. */
 export function appraiseTcb(report: SnpReport, product: SnpProduct, floor: ProductPolicy | undefined): Check[] {
@@ -10,8 +10,11 @@ export function appraiseTcb(report: SnpReport, product: SnpProduct, floor: Produ
   const committed = toTcb(report.committedTcb, product)
   const current = toTcb(report.currentTcb, product)
   const launch = toTcb(report.launchTcb, product)
-  const isConsistent = isAtLeast(committed, reported) && isAtLeast(current, committed)
-  const got = `${formatTcb(reported)}; ${formatTcb(committed)}; ${formatTcb(current)}`
+  const { reportedTcb, committedTcb, currentTcb, launchTcb } = report
+  const isKnown = ![reportedTcb, committedTcb, currentTcb, launchTcb].some((tcb) => hasReservedByte(tcb, product))
+  const isConsistent = isKnown && isAtLeast(committed, reported) && isAtLeast(current, committed)
+  const versions = `${formatTcb(reported)}; ${formatTcb(committed)}; ${formatTcb(current)}`
+  const got = isKnown ? versions : 'reserved bytes set'
   const none = 'a minimum for this line in the policy'
   return [
     judge('tcb.inconsistent', isConsistent, 'reported <= committed <= current', got),

@@ -33,6 +33,13 @@ export function toTcb(bytes: Uint8Array, product: SnpProduct): Tcb {
   return { fmc: 0, bl: at(CLASSIC.bl), tee: at(CLASSIC.tee), snp: at(CLASSIC.snp), ucode: at(CLASSIC.ucode) }
 }
 
+/** Bytes that no component has; set, they are a layout that we do not know. */
+const RESERVED = { classic: [2, 3, 4, 5], Turin: [4, 5, 6] } as const
+
+export function hasReservedByte(bytes: Uint8Array, product: SnpProduct): boolean {
+  return RESERVED[product === 'Turin' ? 'Turin' : 'classic'].some((at) => bytes[at] !== 0)
+}
+
 /** Whether every component of `a` is at least that of `b`; never compared as one number. */
 export function isAtLeast(a: Tcb, b: Tcb): boolean {
   return TCB_COMPONENTS.every((component) => a[component] >= b[component])
