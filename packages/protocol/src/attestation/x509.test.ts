@@ -69,6 +69,24 @@ test('other algorithms and keys are told apart', { skip }, () => {
   assert.equal(parseCertificate(read('synthetic/ok-milan-v3.vcek.der')).publicKey.kind, 'P-384')
 })
 
+test('a key with other parameters than its algorithm has is of no known kind', { skip }, () => {
+  // AlgorithmIdentifiers: rsaEncryption and NULL; ecPublicKey and secp384r1.
+  const rsa = '300d06092a864886f70d0101010500'
+  const p384 = '301006072a8648ce3d020106052b81040022'
+  const kindWith = (path: string, from: string, to: string) => {
+    const hex = toHex(read(path))
+    assert.equal(hex.split(from).length, 2)
+    return parseCertificate(new Uint8Array(Buffer.from(hex.replace(from, to), 'hex'))).publicKey.kind
+  }
+  assert.equal(kindWith('roots/milan.ark.der', rsa, rsa), 'RSA-4096')
+  assert.equal(kindWith('roots/milan.ark.der', rsa, rsa.replace('0500', 'a300')), 'other')
+  assert.equal(kindWith('synthetic/ok-milan-v3.vcek.der', p384, p384), 'P-384')
+  assert.equal(
+    kindWith('synthetic/ok-milan-v3.vcek.der', p384, p384.replace('06052b81040022', '06032b81040500')),
+    'other',
+  )
+})
+
 test('a genuine revocation list names the withdrawn intermediate', { skip }, () => {
   const list = parseCrl(read('roots/genoa.vcek.crl.der'))
   assert.equal(list.issuer.commonName, 'ARK-Genoa')

@@ -32,7 +32,7 @@ export interface Extension {
 }
 
 export interface PublicKey {
-  readonly kind: 'RSA-4096' | 'P-384' | 'P-256' | 'other'
+  readonly kind: 'RSA-4096' | 'RSA-2048' | 'P-384' | 'P-256' | 'other'
   readonly spki: Uint8Array
   /** The uncompressed point of a key on a curve, or the bytes of another. */
   readonly bits: Uint8Array
@@ -120,7 +120,8 @@ const PRIME256V1 = '1.2.840.10045.3.1.7'
 /** 04, x and y: of 48 bytes each on P-384, of 32 on P-256. */
 const P384_POINT_BYTES = 97
 const P256_POINT_BYTES = 65
-const RSA_4096_BYTES = 512
+/** Of the modulus. */
+const RSA_BYTES = { 'RSA-4096': 512, 'RSA-2048': 256 } as const
 
 function parsePublicKey(spki: DerValue): PublicKey {
   const cursor = new DerCursor(spki.content)
@@ -128,22 +129,27 @@ function parsePublicKey(spki: DerValue): PublicKey {
   const bits = readBitString(cursor.next(TAG.bitString))
   cursor.end()
   const oid = readOid(algorithm.next(TAG.oid))
-  if (oid === RSA_ENCRYPTION && isRsa4096(bits)) return { kind: 'RSA-4096', spki: spki.raw, bits }
+  if (oid === RSA_ENCRYPTION && hasNull(algorithm)) return { kind: rsaKind(bits), spki: spki.raw, bits }
   const curve = oid === EC_PUBLIC_KEY && bits[0] === 4 ? readOid(algorithm.next(TAG.oid)) : ''
+  if (curve !== '' && !algorithm.isDone) return { kind: 'other', spki: spki.raw, bits }
   if (curve === SECP384R1 && bits.length === P384_POINT_BYTES) return { kind: 'P-384', spki: spki.raw, bits }
   if (curve === PRIME256V1 && bits.length === P256_POINT_BYTES) return { kind: 'P-256', spki: spki.raw, bits }
   return { kind: 'other', spki: spki.raw, bits }
 }
 
-/** RSAPublicKey with a modulus of exactly 4096 bits and the exponent 65537. */
-function isRsa4096(bits: Uint8Array): boolean {
+/** RFC 3279 §2.3.1: the parameters of rsaEncryption are NULL. Engines differ in what else they take. */
+function hasNull(algorithm: DerCursor): boolean {
+  return algorithm.optional(TAG.null)?.content.length === 0 && algorithm.isDone
+}
+
+/** RSAPublicKey with a modulus of exactly so many bits and the exponent 65537. */
+function rsaKind(bits: Uint8Array): 'RSA-4096' | 'RSA-2048' | 'other' {
   const cursor = new DerCursor(readDer(bits, TAG.sequence).content)
   const modulus = readUnsigned(cursor.next(TAG.integer))
   const exponent = readUnsigned(cursor.next(TAG.integer))
   cursor.end()
-  return (
-    modulus.length === RSA_4096_BYTES && (modulus[0] ?? 0) >= 0x80 && equalBytes(exponent, new Uint8Array([1, 0, 1]))
-  )
+  if ((modulus[0] ?? 0) < 0x80 || !equalBytes(exponent, new Uint8Array([1, 0, 1]))) return 'other'
+  return (['RSA-4096', 'RSA-2048'] as const).find((kind) => modulus.length === RSA_BYTES[kind]) ?? 'other'
 }
 
 /** Most extensions of one certificate: AMD's have up to 12. */

@@ -61,7 +61,7 @@ export function parseChain(certificates: readonly Uint8Array[]): ChainCertificat
 /** Finds what vouches for the root. */
 export async function anchorChain(certificates: ChainCertificates, roots: readonly TrustedRoot[]): Promise<Chain> {
   const { leaf, root, rootDer, endorsement } = certificates
-  const rootKey = importPssKey(root.publicKey.spki)
+  const rootKey = importIssuerKey(root)
   const rootFingerprint = toHex(await sha256(rootDer))
   const named = roots.find(({ fingerprint }) => fingerprint === rootFingerprint)
   const anchor = named?.product === 'Simulated' && !SIMULATED_TRUST ? undefined : named
@@ -73,6 +73,11 @@ export async function anchorChain(certificates: ChainCertificates, roots: readon
     anchor,
     product: anchor?.product ?? productByName(endorsement.productName),
   }
+}
+
+/** What is no plain RSA key issues nothing, whatever an engine would make of it; its size is told by chain.algorithm. */
+async function importIssuerKey({ publicKey: { kind, spki } }: Certificate): Promise<CryptoKey | undefined> {
+  return kind.startsWith('RSA-') ? await importPssKey(spki) : undefined
 }
 
 /** All chain.* checks that need neither the report nor a revocation list. @throws ATTEST_EVIDENCE_MALFORMED as above. */
@@ -172,7 +177,7 @@ function checkNotYetValid(chain: Chain, now: Date): Check {
 
 /** A trusted root is pinned by the hash of all its bytes: its signature of itself would prove nothing more. */
 async function checkSignatures({ leaf, intermediate, root, rootKey, anchor }: Chain): Promise<Check> {
-  const intermediateKey = importPssKey(intermediate.publicKey.spki)
+  const intermediateKey = importIssuerKey(intermediate)
   const links = [
     ['leaf', leaf, intermediateKey],
     ['intermediate', intermediate, rootKey],
