@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { toHex } from '../../bytes.ts'
-import { dstackDigest, type LoggedEvent, parseEventLog, replay } from './event-log.ts'
+import { dstackDigest, type LoggedEvent, parseEventLog, replay, trimCcel } from './event-log.ts'
 import { parseTdxQuote, type TdReport } from './quote.ts'
 
 const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
@@ -78,6 +78,41 @@ test('a CCEL log cut at any length is refused, or has fewer events', { skip }, a
     })
     assert.ok(cut.length < 43, `cut to ${length}`)
   }
+})
+
+/** A log of one event, in the smallest form: an empty header, then a separator in RTMR0. */
+function smallCcel(): Uint8Array {
+  const log = new Uint8Array(32 + 12 + 2 + 48 + 4)
+  const view = new DataView(log.buffer)
+  view.setUint32(4, 3, true) // The header's type: EV_NO_ACTION.
+  view.setUint32(32, 1, true)
+  view.setUint32(36, 4, true) // EV_SEPARATOR
+  view.setUint32(40, 1, true)
+  view.setUint16(44, 0x000c, true)
+  return log
+}
+
+test('memory behind the last event of a CCEL log is of ones, or of zeros as td-shim leaves it', async () => {
+  const log = smallCcel()
+  for (const [fill, length] of [
+    [0xff, 16],
+    [0, 4],
+    [0, 16],
+    [0, 17],
+  ] as const) {
+    const filled = new Uint8Array(log.length + length).fill(fill)
+    filled.set(log)
+    assert.equal((await parseEventLog('ccel', filled)).length, 1)
+    assert.deepEqual(trimCcel(filled), log)
+  }
+})
+
+test('zeros with an event behind them are no end of a CCEL log', async () => {
+  const log = smallCcel()
+  const gap = new Uint8Array(log.length + 16 + 66)
+  gap.set(log)
+  gap.set(log.subarray(32), log.length + 16)
+  await assert.rejects(parseEventLog('ccel', gap), MALFORMED)
 })
 
 test('logs of wrong form are refused with ATTEST_EVIDENCE_MALFORMED', { skip }, async () => {

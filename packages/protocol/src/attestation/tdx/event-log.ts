@@ -46,7 +46,7 @@ const EV_NO_ACTION = 3
 const SHA384 = 0x000c
 /** Digest lengths by TPM algorithm id. */
 const DIGEST_LENGTHS: Readonly<Record<number, number>> = { 4: 20, 11: 32, 12: 48, 13: 64, 18: 32 }
-/** What memory behind the last event is filled with. */
+/** What firmware fills the memory behind the last event with; td-shim leaves zeros there instead. */
 const UNUSED = 0xffffffff
 
 /** TCG PC Client PFP, TCG_PCR_EVENT2 after one event of the old form; register 1 to 4 is RTMR0 to RTMR3. */
@@ -60,7 +60,7 @@ function readCcel(log: Uint8Array): { events: LoggedEvent[]; end: number } {
   for (let count = 0; !reader.isDone; count++) {
     if (count === MAX_EVENTS) throw malformed('event log', `at most ${MAX_EVENTS} events`)
     const index = reader.u32()
-    if (index === UNUSED) break
+    if (index === UNUSED || (index === 0 && reader.isBlank)) break
     const type = reader.u32()
     const digest = readDigests(reader)
     reader.take(reader.u32())
@@ -154,6 +154,11 @@ class LogReader {
 
   get isDone(): boolean {
     return this.#offset === this.#bytes.length
+  }
+
+  /** Whether only zeros are left. */
+  get isBlank(): boolean {
+    return this.#bytes.subarray(this.#offset).every((byte) => byte === 0)
   }
 
   take(length: number): Uint8Array {
