@@ -43,9 +43,14 @@ export function endorsementKind(commonName: string): EndorsementKind | undefined
   return commonName === 'SEV-VCEK' || commonName === SIMULATED_TRUST?.snp.names.leaf ? 'vcek' : undefined
 }
 
-/** The line by productName of the certificate: the line, then nothing or a stepping ("Milan-B0"). */
+/** Processors that AMD endorses with the keys of another line (AMD 57230). */
+const ENDORSED_AS: Readonly<Record<string, SnpProduct>> = { Siena: 'Genoa' }
+
+/** The line by productName of the certificate: a name, then nothing or `-` and a stepping ("Milan-B0"). */
 export function productByName(name: string): SnpProduct | undefined {
-  return [...SNP_PRODUCTS, 'Simulated' as const].find((line) => name === line || name.startsWith(`${line}-`))
+  const [family = ''] = name.split('-', 1)
+  if (Object.hasOwn(ENDORSED_AS, family)) return ENDORSED_AS[family]
+  return [...SNP_PRODUCTS, 'Simulated' as const].find((line) => family === line)
 }
 
 /**

@@ -65,4 +65,12 @@ test('the name of a certificate is the line, with or without a stepping', () => 
   assert.equal(productByName('Milan-B0'), 'Milan')
   assert.equal(productByName('Turin'), 'Turin')
   assert.equal(productByName('Milanese'), undefined)
+  assert.equal(productByName(''), undefined)
+})
+
+test('Siena is endorsed as Genoa', () => {
+  assert.equal(productByName('Siena'), 'Genoa')
+  assert.equal(productByName('Siena-B2'), 'Genoa')
+  assert.equal(productByName('Sienaese'), undefined)
+  assert.equal(productByName('constructor'), undefined)
 })
