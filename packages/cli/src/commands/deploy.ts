@@ -54,6 +54,21 @@ export function addDeploy(program: Command, run: Run): void {
     )
 }
 
+/** `trustedpods plan`: the same as `deploy --dry-run`. */
+export function addPlan(program: Command, run: Run): void {
+  program
+    .command('plan')
+    .argument('[manifest]', 'manifest to plan for', DEFAULT_MANIFEST)
+    .description('show what a deployment would cost and send to whom; no money moves, nothing secret is sent')
+    .option('--deposit <amount>', 'what to put into the channel, as 1.5 or "1.5 USDC"')
+    .option('--hours <n>', 'put in what the pod can cost in this time (default: 24)', parseHours)
+    .option('--provider <id>', 'only this provider: its peer id or account')
+    .option('--policy <file>', 'policy in place of the configured one')
+    .action((path: string, flags: DeployFlags, command: Command) =>
+      run(command, (context) => deploy(context, path, { ...flags, dryRun: true })),
+    )
+}
+
 function start(context: Context, path: string, flags: DeployFlags): Promise<ExitCode> {
   return flags.resume === undefined ? deploy(context, path, flags) : resume(context, flags.resume, flags)
 }

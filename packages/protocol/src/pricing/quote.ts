@@ -59,6 +59,11 @@ export function quoteDigest(signed: SignedQuote): Promise<Uint8Array<ArrayBuffer
   return sha256(signed.quote)
 }
 
+/** Until when the provider keeps the place for this quote; undefined: it is good while the place is free. */
+export function heldUntil({ holdExpiresAtMs }: Quote): Date | undefined {
+  return holdExpiresAtMs === 0n ? undefined : new Date(Number(holdExpiresAtMs))
+}
+
 function typedQuote(bytes: Uint8Array, chainId: bigint) {
   const quote: Hex = `0x${toHex(bytes)}`
   const domain = { name: 'Trusted Pods Quote', version: '1', chainId }
@@ -89,6 +94,10 @@ function checkPeers(quote: Quote, { publisher, provider }: QuoteExpectation): vo
 }
 
 function checkExpiry(quote: Quote, now: Date): void {
+  if (quote.holdExpiresAtMs > quote.expiresAtMs)
+    mismatch(
+      `the quote's place is kept until ${formatTime(quote.holdExpiresAtMs)}, longer than the quote itself lasts, ${formatTime(quote.expiresAtMs)}`,
+    )
   if (quote.expiresAtMs > BigInt(now.getTime())) return
   throw new TrustedPodsError(
     'QUOTE_EXPIRED',
