@@ -17,6 +17,9 @@ const MAX_OUTPUT_BYTES = 64 * 2 ** 20
 /** Short chance walks: what only a long one finds is no test of one rule. */
 const QUICK = { FOUNDRY_INVARIANT_RUNS: '4', FOUNDRY_FUZZ_RUNS: '32' }
 
+/** A failed unit or fuzz test; or the invariant that a failed walk broke, below the steps that led there. */
+const FAILED = /^\[FAIL.*\]\s+(\w+)\(|^\s+(invariant_\w+)\(\) \(runs/gm
+
 /** The tests that fail on the copy, none when all pass. Throws when they did not run: a fault that does not compile proves nothing. */
 function failingTests(folder: string): string[] {
   const forge = [join(ROOT, 'scripts/forge.mjs'), 'test', '--root', 'contracts', '--fail-fast']
@@ -28,7 +31,7 @@ function failingTests(folder: string): string[] {
   })
   if (status === null || !/^Ran \d+ test suites? in/m.test(stdout)) throw new Error(`no test ran: ${stdout}${stderr}`)
   if (status === 0) return []
-  const names = [...stdout.matchAll(/^\[FAIL.*\]\s+(\w+)\(/gm)].map(([, name = '']) => name)
+  const names = [...stdout.matchAll(FAILED)].map(([, unit, invariant]) => unit ?? invariant ?? '')
   if (names.length === 0) throw new Error(`forge failed but names no test: ${stdout}`)
   return [...new Set(names)]
 }
