@@ -18,17 +18,25 @@ export interface ProviderOffer extends ProviderAddress {
   readonly expiresAt: Date
 }
 
-export function toOffer({ record, peerId, account, multiaddrs }: OpenedRecord): ProviderOffer {
+/** What takes time to write out is written out when it is asked for: most offers of a long list never are. */
+export function toOffer(opened: OpenedRecord): ProviderOffer {
+  const { region, sandbox, pricing, capacity, attestations, expiresAtMs } = opened.record
   return {
-    account,
-    peerId: peerId.toString(),
-    multiaddrs: multiaddrs.map(String),
-    region: record.region,
-    sandbox: record.sandbox,
-    pricing: record.pricing,
-    capacity: record.capacity,
-    attestations: record.attestations,
-    expiresAt: new Date(Number(record.expiresAtMs)),
+    get account() {
+      return opened.account
+    },
+    get peerId() {
+      return opened.peerId.toString()
+    },
+    get multiaddrs() {
+      return opened.multiaddrs.map(String)
+    },
+    region,
+    sandbox,
+    pricing,
+    capacity,
+    attestations,
+    expiresAt: new Date(Number(expiresAtMs)),
   }
 }
 
