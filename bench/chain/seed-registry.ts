@@ -2,7 +2,6 @@
 import { create } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import type { ChainConfig } from '@trusted-pods/protocol/chain/client.ts'
@@ -10,11 +9,9 @@ import { providerRegistryAbi } from '@trusted-pods/protocol/chain/gen/provider-r
 import { PriceKind } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { ProviderRecordSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/registry_pb.ts'
 import { signRecord } from '@trusted-pods/protocol/registry/record.ts'
-import { type Address, encodeFunctionData, type Hex, keccak256, numberToHex, toHex as textToHex } from 'viem'
+import { type Address, encodeFunctionData, type Hex, keccak256, toHex as textToHex } from 'viem'
 import type { Anvil } from '../../test/support/anvil.ts'
-
-/** Arguments for an anvil in which accounts without coin can send, many to a block. */
-export const SEEDABLE = ['--gas-limit', '1000000000000', '--base-fee', '0', '--gas-price', '0', '--auto-impersonate']
+import { type Call, sendAll } from './send-all.ts'
 
 const REGIONS = ['DE/fsn1', 'FI/hel1', 'US/iad', 'BG/sof', 'SG/sin']
 const GIB = 2n ** 30n
@@ -30,17 +27,8 @@ export async function seedRegistry(
   for (let done = 0; done < count; done += BATCH) {
     const indexes = Array.from({ length: Math.min(BATCH, count - done) }, (_, i) => done + i)
     const calls = await Promise.all(indexes.map((index) => announcement(config, index)))
-    await anvil.control.setAutomine(false)
-    await sendAll(anvil.rpc, calls)
-    await anvil.control.setAutomine(true)
-    await anvil.control.mine({ blocks: 1 })
+    await sendAll(anvil, calls)
   }
-}
-
-interface Call {
-  readonly from: Address
-  readonly to: Address
-  readonly data: Hex
 }
 
 async function announcement(config: ChainConfig & { token: Address }, index: number): Promise<Call> {
@@ -50,8 +38,17 @@ async function announcement(config: ChainConfig & { token: Address }, index: num
   return { from, to: config.registry, data }
 }
 
+/** /ip4/10.0.0.1/tcp/<port>, binary. */
+function tcpAddress(index: number): Uint8Array {
+  const port = 1024 + (index % 60_000)
+  return Uint8Array.of(4, 10, 0, 0, 1, 6, port >> 8, port & 0xff)
+}
+
+/** /dns4/pods.example/tcp/443/wss, binary. */
+const WSS_ADDRESS = Uint8Array.of(0x36, 12, ...new TextEncoder().encode('pods.example'), 6, 1, 0xbb, 0xde, 3)
+
 /** What a provider with one GPU model and two TEE kinds says: about 600 bytes. */
-export async function recordOf(
+async function recordOf(
   { chainId, registry, token }: ChainConfig & { token: Address },
   { account, index }: { account: Address; index: number },
 ): Promise<Uint8Array> {
@@ -64,10 +61,7 @@ export async function recordOf(
     registry: fromAddress(registry),
     account: fromAddress(account),
     peerId: peerIdFromPrivateKey(key).toMultihash().bytes,
-    multiaddrs: [
-      multiaddr(`/ip4/10.0.0.1/tcp/${1024 + (index % 60_000)}`),
-      multiaddr('/dns4/pods.example/tcp/443/wss'),
-    ].map(({ bytes }) => bytes),
+    multiaddrs: [tcpAddress(index), WSS_ADDRESS],
     region: REGIONS[index % REGIONS.length] ?? '',
     pricing: [
       {
@@ -96,21 +90,4 @@ export async function recordOf(
     expiresAtMs: BigInt(now + 30 * 24 * 3600_000),
   })
   return await signRecord(record, key)
-}
-
-async function sendAll(rpc: string, calls: readonly Call[]): Promise<void> {
-  const body = calls.map((call, id) => ({
-    jsonrpc: '2.0',
-    id,
-    method: 'eth_sendTransaction',
-    params: [{ ...call, gas: numberToHex(1_000_000), gasPrice: '0x0' }],
-  }))
-  const response = await fetch(rpc, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-  const answers = (await response.json()) as { error?: { message: string } }[]
-  const failed = answers.find(({ error }) => error !== undefined)
-  if (failed) throw new Error(`an announcement failed: ${failed.error?.message}`)
 }

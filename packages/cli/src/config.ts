@@ -16,6 +16,12 @@ export interface ChainConfig {
   readonly token: Address
 }
 
+/** Signed records in a file or at a URL, or the DHT that these peers lead into. */
+export type RegistryPlaceConfig =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'dht'; readonly bootstrap: readonly string[] }
+
 /** A policy in a file of its own, or written in place. */
 export type PolicyConfig =
   | { readonly kind: 'file'; readonly path: string }
@@ -30,8 +36,8 @@ export interface Config {
   readonly policy?: PolicyConfig
   /** Container engine: unix:///path, or a path. */
   readonly engine?: string
-  /** Signed provider records, in place of the chain's registry. */
-  readonly registryFile?: string
+  /** Where providers are found; absent: in the chain's registry. */
+  readonly registry?: RegistryPlaceConfig
 }
 
 /** A file that is not there is an empty one: commands say what they miss. */
@@ -48,20 +54,20 @@ export async function loadConfig(path: string): Promise<Config> {
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export function parseConfig(text: string, path: string): Config {
   const root = parseConfigFile(text, path)
-  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile')
+  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile', 'registryUrl', 'registryPeers')
   const folder = dirname(path)
   const chain = root.section('chain')
   const wallet = root.section('wallet')
   const policy = readPolicy(root, folder)
   const engine = root.optionalText('engine')
-  const registryFile = root.optionalText('registryFile')
+  const registry = readRegistry(root, folder)
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
     ...(wallet && { wallet: readWallet(wallet, folder) }),
     ...(policy && { policy }),
     ...(engine !== undefined && { engine }),
-    ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
+    ...(registry && { registry }),
   }
 }
 
@@ -88,6 +94,19 @@ function readChain(section: ConfigSection): ChainConfig {
 function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
   section.only('keyFile')
   return { keyFile: resolve(folder, section.text('keyFile')) }
+}
+
+function readRegistry(root: ConfigSection, folder: string): RegistryPlaceConfig | undefined {
+  const file = root.optionalText('registryFile')
+  const url = root.optionalText('registryUrl')
+  const bootstrap = root.texts('registryPeers')
+  if (Number(file !== undefined) + Number(url !== undefined) + Number(bootstrap.length > 0) > 1)
+    root.fail('registryFile, registryUrl and registryPeers', 'are three places: name one')
+  if (file !== undefined) return { kind: 'file', path: resolve(folder, file) }
+  if (bootstrap.length > 0) return { kind: 'dht', bootstrap }
+  if (url === undefined) return undefined
+  if (!/^https?:/.test(url) || !URL.canParse(url)) root.fail('registryUrl', 'must be an http or https URL')
+  return { kind: 'url', url }
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

@@ -30,6 +30,8 @@ export interface ProviderConfig {
   readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
   readonly walletKeyFile: string
+  /** Takes part in the DHT of providers; absent: found in the chain's registry only. */
+  readonly dht?: { readonly bootstrap: readonly string[] }
   /** Price list, YAML. */
   readonly pricesFile: string
   /** Quantities offered, by resource name and model or class. */
@@ -102,12 +104,15 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'endorsements',
     'chain',
     'wallet',
+    'dht',
     'prices',
     'capacity',
     'terms',
   )
   const folder = dirname(path)
   const engineSocket = root.optionalText('engine')
+  const dht = root.section('dht')
+  dht?.only('bootstrap')
   return {
     stateDir: resolve(folder, root.text('stateDir')),
     listen: root.texts('listen'),
@@ -121,6 +126,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     endorsements: readEndorsementUrls(root),
     chain: readChain(required(root, 'chain')),
     walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
+    ...(dht && { dht: { bootstrap: dht.texts('bootstrap') } }),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
     terms: readTerms(root),

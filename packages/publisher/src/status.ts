@@ -11,6 +11,7 @@ import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { isFinal } from './pod-status.ts'
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 import { type LeaseStatus, readStatuses } from './status-stream.ts'
 
 export interface WatchOptions {
@@ -18,6 +19,8 @@ export interface WatchOptions {
   follow?: boolean
   /** Remembers the newest receipt between runs; without it a receipt that falls is seen within one run only. */
   receipts?: ReceiptStore
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -31,12 +34,12 @@ export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, receipts, signal }: WatchOptions = {},
+  { follow = false, receipts, relocate, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const watch = watchReceipts(lease, receipts)
   for (let tries = 1; ; tries++) {
     try {
-      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+      await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...(signal && { signal }) })
       for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
         tries = 1
         yield status

@@ -8,6 +8,7 @@ import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { formatStatus, statusJson } from '../format-status.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
+import { relocation } from '../registry.ts'
 import type { Run } from './command.ts'
 
 interface StatusFlags {
@@ -42,7 +43,12 @@ async function status(
   }
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
-  for await (const seen of watchStatus(own.node, lease, { follow, receipts: leases.receipts, signal })) {
+  for await (const seen of watchStatus(own.node, lease, {
+    follow,
+    receipts: leases.receipts,
+    ...relocation(context),
+    signal,
+  })) {
     waiting[Symbol.dispose]()
     output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
     if (!isFinal(seen.phase)) continue

@@ -10,6 +10,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { receiptJson } from '../format-status.ts'
 import { leaseJson, shortId } from '../lease-view.ts'
+import { relocation } from '../registry.ts'
 import { formatDuration } from '../units.ts'
 import type { Run } from './command.ts'
 
@@ -38,7 +39,7 @@ async function stop(context: Context, reference: string | undefined, { yes = fal
   const chain = await openPayingChain(config, context)
   await using own = await openNode(context)
   const report = (text: string) => output.step('status', text)
-  const outcome = await stopLease(chain, lease, { node: own.node, leases, report, signal })
+  const outcome = await stopLease(chain, lease, { node: own.node, leases, report, ...relocation(context), signal })
   await removeBlocks(context, lease.id)
   output.result(formatOutcome(outcome), outcomeJson(outcome))
   if (outcome.receipt.kind === 'invalid')

@@ -56,11 +56,21 @@ interface Paging extends ReadOptions {
 async function* pages(chain: Chain, { pageRows, signal }: Paging): AsyncIterable<RegistryEntry[]> {
   signal?.throwIfAborted()
   const blockNumber = await fromChain('reading the head', chain.public.getBlockNumber())
-  for (let start = 0n; ; start += pageRows) {
+  const read = (start: bigint) => {
+    const page = readPage(chain, { start, limit: pageRows, blockNumber })
+    // Awaited later, or by nobody when the reader stops in between.
+    page.catch(() => undefined)
+    return page
+  }
+  let next = read(0n)
+  for (let start = pageRows; ; start += pageRows) {
     signal?.throwIfAborted()
-    const entries = await readPage(chain, { start, limit: pageRows, blockNumber })
+    const entries = await next
+    const isLast = BigInt(entries.length) < pageRows
+    // The node answers while this page is opened.
+    if (!isLast) next = read(start)
     yield entries
-    if (BigInt(entries.length) < pageRows) return
+    if (isLast) return
   }
 }
 
