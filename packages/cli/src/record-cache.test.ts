@@ -22,7 +22,7 @@ test('records come back as they were kept, in a file for the user alone, one for
   assert.deepEqual(kept.get(KEYS[1]), { refused: 'it names nobody: ü' })
   const verified = kept.get(KEYS[0])
   assert.ok(verified && 'payload' in verified)
-  assert.deepEqual([...verified.payload], [1, 2, 3])
+  assert.deepEqual(verified.payload, Uint8Array.of(1, 2, 3))
   assert.equal(kept.size, 2)
   assert.equal((await cache.load({ ...PLACE, chainId: 2 })).size, 0)
   const [file = ''] = await readdir(folder.path)

@@ -52,7 +52,9 @@ function decode(file: Buffer): KnownRecords {
   for (let at = MAGIC.length; at < end; ) {
     const length = file.readUInt32BE(at + KEY_BYTES + 1)
     const bytes = file.subarray(at + HEAD_BYTES, at + HEAD_BYTES + length)
-    const known = file[at + KEY_BYTES] === VERIFIED ? { payload: bytes } : { refused: bytes.toString() }
+    // Plain bytes, as they come from the chain: a Buffer writes itself into JSON in its own way.
+    const payload = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+    const known = file[at + KEY_BYTES] === VERIFIED ? { payload } : { refused: bytes.toString() }
     records.set(file.toString('hex', at, at + KEY_BYTES), known)
     at += HEAD_BYTES + length
   }

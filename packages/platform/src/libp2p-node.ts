@@ -72,7 +72,7 @@ function providerDht(role: 'server' | 'client') {
     protocol: KAD_PROTOCOL,
     clientMode: role === 'client',
     peerInfoMapper: passthroughMapper,
-    // Of two nodes each is the other's whole network.
-    allowQueryWithZeroPeers: true,
+    // A first server is its own whole network; a client that knows nobody yet waits until it does.
+    allowQueryWithZeroPeers: role === 'server',
   })
 }

@@ -3,7 +3,7 @@ import { jsonLog } from '@trusted-pods/platform/json-log.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { Command } from 'commander'
 import { loadProviderConfig } from './config.ts'
-import { register, unregister } from './register.ts'
+import { exportRecord, register, unregister } from './register.ts'
 import { startProvider } from './start.ts'
 
 const program = new Command('tpodserver')
@@ -31,6 +31,16 @@ program
   .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
   .action(async ({ config }: { config: string }) => {
     process.stdout.write(`${await unregister(await loadProviderConfig(config))}\n`)
+  })
+
+program
+  .command('record')
+  .description(
+    "write this provider's signed record, good for 30 days, for a list of one's own (registryFile, registryUrl)",
+  )
+  .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
+  .action(async ({ config }: { config: string }) => {
+    process.stdout.write(await exportRecord(await loadProviderConfig(config)))
   })
 
 async function run({ config: path, logLevel }: { config: string; logLevel: string }): Promise<void> {

@@ -7,6 +7,7 @@ import { create } from '@bufbuild/protobuf'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { chainSource } from '@trusted-pods/protocol/registry/chain-source.ts'
+import { fileSource } from '@trusted-pods/protocol/registry/file-source.ts'
 import type { RegistryRow } from '@trusted-pods/protocol/registry/source.ts'
 import { bytesToHex } from 'viem'
 import { assertRefused } from '../../../test/support/assert-refused.ts'
@@ -17,7 +18,7 @@ import { type ProviderConfig, parseProviderConfig } from './config.ts'
 import { loadProviderKeys } from './keys.ts'
 import { openListing } from './listing.ts'
 import { loadPrices } from './prices.ts'
-import { register, unregister } from './register.ts'
+import { exportRecord, register, unregister } from './register.ts'
 
 const EXAMPLES = join(import.meta.dirname, '../../../examples/provider')
 const WEEK_SECONDS = 7 * 24 * 3600
@@ -80,6 +81,17 @@ test('register announces the same machine with what is configured now, and takes
   assert.match(listed.multiaddrs.map(String).join(), /^\/ip4\/127\.0\.0\.1\/tcp\/[0-9]+/)
   const identity = (await loadProviderKeys(config.stateDir)).identity
   assert.ok(listed.peerId.publicKey?.equals(identity.publicKey))
+})
+
+test('records of providers, one after the other, are a list that is read without the chain', async () => {
+  const file = Buffer.concat([await exportRecord(config), await exportRecord({ ...config, region: 'SE' })])
+  const regions: string[] = []
+  for await (const row of fileSource(file, dev.config).providers())
+    regions.push('record' in row ? row.record.region : row.skipped)
+  assert.match(regions[0] ?? '', /^a record of peer \S+ that another in the file takes the place of$/)
+  assert.deepEqual(regions.slice(1), ['SE'])
+  const elsewhere = { ...config, chain: { ...config.chain, chainId: 5 } }
+  await assertRefused('CHANNEL_REGISTRY_RECORD', /it is for chain 31337, wanted 5/, () => exportRecord(elsewhere))
 })
 
 /** What `tpodserver run` does about its listing. */

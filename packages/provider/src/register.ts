@@ -1,11 +1,12 @@
-/** `tpodserver register` and `unregister`: onto the list of the chain's registry and off it again. Spec: spec/REGISTRY.md#contract. */
+/** `tpodserver register`, `unregister` and `record`: onto the list of the chain's registry, off it again, and into a list of one's own. Spec: spec/REGISTRY.md#contract. */
 import { create } from '@bufbuild/protobuf'
 import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { type Chain, connectChain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { announce, exitRegistry, readEntry, removeProvider } from '@trusted-pods/protocol/chain/registry.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import { reopenRecord, verifyRecord } from '@trusted-pods/protocol/registry/record.ts'
+import { encodeRecordFile } from '@trusted-pods/protocol/registry/file-source.ts'
+import { verifyRecord } from '@trusted-pods/protocol/registry/record.ts'
 import type { ProviderConfig } from './config.ts'
 import { loadProviderKeys } from './keys.ts'
 import { openListing } from './listing.ts'
@@ -16,26 +17,36 @@ import { renewRecord } from './provider-record.ts'
 export async function register(config: ProviderConfig): Promise<string> {
   const chain = await openChain(config)
   const listing = openListing(config.stateDir)
-  const last = await listing.lastRecord()
+  const signed = await currentRecord(config)
+  await listing.setWanted(true)
+  await listing.keepRecord(signed)
+  const { transaction } = await announce(chain, signed)
+  return `registered: account ${requireWallet(chain).account.address}, transaction ${transaction}`
+}
+
+/** A file with this provider's record, good for 30 days from now. Such files, one after the other, are one file. */
+export async function exportRecord(config: ProviderConfig): Promise<Uint8Array> {
+  return encodeRecordFile([await currentRecord(config)])
+}
+
+/** @throws TrustedPodsError PLATFORM_STATE before the first run; CHANNEL_REGISTRY_RECORD when that was for another chain or account. */
+async function currentRecord(config: ProviderConfig): Promise<Uint8Array> {
+  const last = await openListing(config.stateDir).lastRecord()
   if (last === undefined) {
     throw new TrustedPodsError(
       'PLATFORM_STATE',
       'this provider has not run yet: its addresses, evidence and sandbox are not known. tpodserver run registers it',
     )
   }
-  const { account } = requireWallet(chain)
-  const { payload } = await verifyRecord(last, { ...chain, account: account.address })
+  const { address: account } = await loadWalletKey(config.walletKeyFile)
+  const { opened } = await verifyRecord(last, { ...config.chain, account })
   const record = {
-    ...reopenRecord(payload).record,
+    ...opened.record,
     region: config.region,
     pricing: [await loadPrices(config)],
     capacity: config.capacity.map((amount) => create(ResourceSchema, amount)),
   }
-  const signed = await renewRecord(record, (await loadProviderKeys(config.stateDir)).identity)
-  await listing.setWanted(true)
-  await listing.keepRecord(signed)
-  const { transaction } = await announce(chain, signed)
-  return `registered: account ${account.address}, transaction ${transaction}`
+  return await renewRecord(record, (await loadProviderKeys(config.stateDir)).identity)
 }
 
 /** Leaves the list; called again after the delay, takes the row off and the bond back. A provider that runs is not announced again. */

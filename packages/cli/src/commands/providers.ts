@@ -60,7 +60,9 @@ async function providers(context: Context, flags: ProvidersFlags): Promise<ExitC
   if (skipped.length > SHOWN) context.output.progress(`skipped ${skipped.length - SHOWN} more`)
   const offers = filterOffers(announced, filterOf(flags))
   if (announced.length > offers.length)
-    context.output.progress(`${announced.length} are announced, ${offers.length} are as asked for`)
+    context.output.progress(
+      `${announced.length} announced, ${announced.length - offers.length} left out by the filters`,
+    )
   const limit = flags.limit ?? (context.output.format === 'json' ? offers.length : SHOWN)
   if (flags.for === undefined) listOffers(context, offers, limit)
   else await rankOffers(context, { config, offers, manifest: flags.for, limit, maxPrice, policy: flags.policy })
@@ -104,7 +106,7 @@ function listOffers({ output }: Context, offers: readonly ProviderOffer[], limit
   if (offers.length > 0) output.next('trustedpods attest <provider>', 'trustedpods providers --for <manifest>')
 }
 
-const NONE = 'no provider is announced'
+const NONE = 'no provider to show'
 
 function tellRest(output: Context['output'], count: number): void {
   if (count > 0) output.progress(`and ${countOf(count, 'more provider')}: --limit, or -o json`)

@@ -3,7 +3,7 @@
  * account in each is only its own word, and anybody can be there: a source for trying things out and for fleets whose publishers name
  * the provider. Spec: spec/REGISTRY.md#dht.
  */
-import type { Libp2p, PeerInfo } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerInfo } from '@libp2p/interface'
 import { TrustedPodsError, toTrustedPodsError } from '../errors.ts'
 import { ProviderRecordRequestSchema, ProviderRecordResponseSchema } from '../gen/trustedpods/v0/registry_pb.ts'
 import { request } from '../wire/exchange.ts'
@@ -33,12 +33,16 @@ export function dhtSource(
 ): RegistrySource {
   return {
     async *providers({ signal }: ReadOptions = {}) {
-      await joinDht(node, bootstrap, { signal })
-      const peers = await findPeers(node, place, signal)
+      const leading = await joinDht(node, bootstrap, { signal })
+      const asking = { ...place, now: now(), signal }
+      const led = await Promise.all(leading.map((connection) => readLeading(connection, asking)))
+      yield* led.filter((row) => row !== undefined)
+      const known = new Set(leading.map(({ remotePeer }) => remotePeer.toString()))
+      const peers = (await findPeers(node, place, signal)).filter(({ id }) => !known.has(id.toString()))
       for (let i = 0; i < peers.length; i += PARALLEL_PEERS) {
         signal?.throwIfAborted()
         const asked = peers.slice(i, i + PARALLEL_PEERS)
-        yield* await Promise.all(asked.map((peer) => readPeer(node, peer, { ...place, now: now(), signal })))
+        yield* await Promise.all(asked.map((peer) => readPeer(node, peer, asking)))
       }
     },
   }
@@ -73,11 +77,19 @@ interface Asking extends DhtPlace {
   readonly signal: AbortSignal | undefined
 }
 
+/** A peer that leads in need not be a provider; where it is one, it is often the only one, and no walk finds oneself. */
+async function readLeading(connection: Connection, asking: Asking): Promise<RegistryRow | undefined> {
+  try {
+    return await readConnected(connection, asking)
+  } catch {
+    asking.signal?.throwIfAborted()
+    return undefined
+  }
+}
+
 async function readPeer(node: Pick<Libp2p, 'dial'>, peer: PeerInfo, asking: Asking): Promise<RegistryRow> {
   try {
-    const row = await openRow(await askRecord(node, peer, asking.signal), { ...asking, account: undefined })
-    if ('skipped' in row || row.peerId.equals(peer.id)) return row
-    return { skipped: `peer ${peer.id} gives the record of ${row.peerId}`, account: row.account }
+    return await readConnected(await connect(node, peer, asking.signal), asking)
   } catch (error) {
     asking.signal?.throwIfAborted()
     const { message } = toTrustedPodsError(error, 'WIRE_DIAL_FAILED')
@@ -85,19 +97,29 @@ async function readPeer(node: Pick<Libp2p, 'dial'>, peer: PeerInfo, asking: Aski
   }
 }
 
-async function askRecord(
+async function readConnected(connection: Connection, asking: Asking): Promise<RegistryRow> {
+  const { remotePeer } = connection
+  const row = await openRow(await askRecord(connection, asking.signal), { ...asking, account: undefined })
+  if ('skipped' in row || row.peerId.equals(remotePeer)) return row
+  return { skipped: `peer ${remotePeer} gives the record of ${row.peerId}`, account: row.account }
+}
+
+async function connect(
   node: Pick<Libp2p, 'dial'>,
   { id, multiaddrs }: PeerInfo,
   signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
+): Promise<Connection> {
   const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS)
   const limit = signal ? AbortSignal.any([timeout, signal]) : timeout
   const addresses = multiaddrs.map((address) =>
     address.getComponents().some(({ name }) => name === 'p2p') ? address : address.encapsulate(`/p2p/${id}`),
   )
-  const connection = await node.dial(addresses.length > 0 ? addresses : id, { signal: limit })
+  return await node.dial(addresses.length > 0 ? addresses : id, { signal: limit })
+}
+
+async function askRecord(connection: Connection, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const ask = { request: ProviderRecordRequestSchema, message: {}, response: ProviderRecordResponseSchema }
-  const { result } = await request(connection, PROVIDER_RECORD, ask, { signal: limit })
+  const { result } = await request(connection, PROVIDER_RECORD, ask, signal ? { signal } : {})
   if (result.case === 'record') return result.value
   if (result.case === 'refusal') throwRefusal(result.value)
   throw new TrustedPodsError('WIRE_MALFORMED', 'the answer holds neither a record nor a refusal')

@@ -2,7 +2,7 @@
  * The DHT in which providers are found without a chain: /trusted-pods/kad/1.0.0, begun by anybody's own peers. Whoever provides the
  * content id of a registry says that it has a record for it, and is asked for the record itself. Spec: spec/REGISTRY.md#dht.
  */
-import type { Libp2p } from '@libp2p/interface'
+import type { Connection, Libp2p } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { create as createMultihash } from 'multiformats/hashes/digest'
@@ -27,19 +27,20 @@ export async function rendezvousCid({ chainId, registry }: DhtPlace): Promise<CI
   return CID.createV1(RAW, createMultihash(SHA2_256, digest))
 }
 
-/** Connects to the peers that lead into the DHT; one is enough.
+/** Connections to the peers that lead into the DHT; one is enough.
  * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when none of them answers: nothing is known, which is not "no providers". */
 export async function joinDht(
   node: Pick<Libp2p, 'dial'>,
   bootstrap: readonly string[],
   { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<void> {
+): Promise<Connection[]> {
   const timeout = AbortSignal.timeout(JOIN_TIMEOUT_MS)
   const limit = signal ? AbortSignal.any([timeout, signal]) : timeout
   const dials = bootstrap.map(async (text) => node.dial(multiaddr(text), { signal: limit }))
   const results = await Promise.allSettled(dials)
   signal?.throwIfAborted()
-  if (results.some(({ status }) => status === 'fulfilled')) return
+  const connections = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  if (connections.length > 0) return connections
   const [first] = results
   const reason = first?.status === 'rejected' ? String(first.reason) : 'none is named'
   throw new TrustedPodsError('CHANNEL_RPC_UNAVAILABLE', `no peer leads into the DHT: ${reason}`, {
