@@ -84,7 +84,10 @@ test('register announces the same machine with what is configured now, and takes
 })
 
 test('records of providers, one after the other, are a list that is read without the chain', async () => {
-  const file = Buffer.concat([await exportRecord(config), await exportRecord({ ...config, region: 'SE' })])
+  const older = await exportRecord(config)
+  // The sequence is the time in milliseconds.
+  for (const made = Date.now(); Date.now() === made; );
+  const file = Buffer.concat([older, await exportRecord({ ...config, region: 'SE' })])
   const regions: string[] = []
   for await (const row of fileSource(file, dev.config).providers())
     regions.push('record' in row ? row.record.region : row.skipped)
