@@ -93,16 +93,15 @@ function checkPeers(quote: Quote, { publisher, provider }: QuoteExpectation): vo
   }
 }
 
-function checkExpiry(quote: Quote, now: Date): void {
-  if (quote.holdExpiresAtMs > quote.expiresAtMs)
-    mismatch(
-      `the quote's place is kept until ${formatTime(quote.holdExpiresAtMs)}, longer than the quote itself lasts, ${formatTime(quote.expiresAtMs)}`,
+function checkExpiry({ expiresAtMs, holdExpiresAtMs }: Quote, now: Date): void {
+  if (expiresAtMs <= BigInt(now.getTime())) {
+    throw new TrustedPodsError(
+      'QUOTE_EXPIRED',
+      `the quote ended at ${formatTime(expiresAtMs)}, now ${now.toISOString()}`,
     )
-  if (quote.expiresAtMs > BigInt(now.getTime())) return
-  throw new TrustedPodsError(
-    'QUOTE_EXPIRED',
-    `the quote ended at ${formatTime(quote.expiresAtMs)}, now ${now.toISOString()}`,
-  )
+  }
+  if (holdExpiresAtMs > expiresAtMs)
+    mismatch(`the place is kept until ${formatTime(holdExpiresAtMs)}, the quote ends at ${formatTime(expiresAtMs)}`)
 }
 
 function checkPayment(quote: OpenedQuote, meter: Address): void {
