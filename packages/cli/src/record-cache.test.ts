@@ -9,7 +9,7 @@ import { fileRecordCache } from './record-cache.ts'
 const PLACE = { chainId: 1, registry: `0x${'Ab'.repeat(20)}` } as const
 const KEYS = ['11', '22'].map((byte) => byte.repeat(52)) as [string, string]
 const RECORDS: KnownRecords = new Map([
-  [KEYS[0], { payload: Uint8Array.of(1, 2, 3) }],
+  [KEYS[0], { payload: Uint8Array.of(1, 2, 3), expiresAtMs: 2n ** 63n }],
   [KEYS[1], { refused: 'it names nobody: ü' }],
 ])
 
@@ -22,7 +22,7 @@ test('records come back as they were kept, in a file for the user alone, one for
   assert.deepEqual(kept.get(KEYS[1]), { refused: 'it names nobody: ü' })
   const verified = kept.get(KEYS[0])
   assert.ok(verified && 'payload' in verified)
-  assert.deepEqual(verified.payload, Uint8Array.of(1, 2, 3))
+  assert.deepEqual(verified, { payload: Uint8Array.of(1, 2, 3), expiresAtMs: 2n ** 63n })
   assert.equal(kept.size, 2)
   assert.equal((await cache.load({ ...PLACE, chainId: 2 })).size, 0)
   const [file = ''] = await readdir(folder.path)

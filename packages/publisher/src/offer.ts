@@ -18,9 +18,8 @@ export interface ProviderOffer extends ProviderAddress {
   readonly expiresAt: Date
 }
 
-/** What takes time to write out is written out when it is asked for: most offers of a long list never are. */
+/** Each part is read when it is asked for: most offers of a long list never are. */
 export function toOffer(opened: OpenedRecord): ProviderOffer {
-  const { region, sandbox, pricing, capacity, attestations, expiresAtMs } = opened.record
   return {
     get account() {
       return opened.account
@@ -31,12 +30,24 @@ export function toOffer(opened: OpenedRecord): ProviderOffer {
     get multiaddrs() {
       return opened.multiaddrs.map(String)
     },
-    region,
-    sandbox,
-    pricing,
-    capacity,
-    attestations,
-    expiresAt: new Date(Number(expiresAtMs)),
+    get region() {
+      return opened.record.region
+    },
+    get sandbox() {
+      return opened.record.sandbox
+    },
+    get pricing() {
+      return opened.record.pricing
+    },
+    get capacity() {
+      return opened.record.capacity
+    },
+    get attestations() {
+      return opened.record.attestations
+    },
+    get expiresAt() {
+      return new Date(Number(opened.record.expiresAtMs))
+    },
   }
 }
 

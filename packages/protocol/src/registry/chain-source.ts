@@ -94,7 +94,9 @@ function openKnown({ known, seen, now }: Reading, entry: RegistryEntry): Registr
   const key = recordKey(entry)
   const record = known.get(key) ?? { refused: 'it is not known' }
   seen.set(key, record)
-  return 'refused' in record ? skip(entry, record.refused) : current(reopenRecord(record.payload), { now, entry })
+  return 'refused' in record
+    ? skip(entry, record.refused)
+    : current(reopenRecord(record.payload), { now, entry, expiresAtMs: record.expiresAtMs })
 }
 
 async function openFetched(
@@ -108,8 +110,9 @@ async function openFetched(
   const account = toAddress(entry.provider)
   try {
     const { opened, payload } = await verifyRecord(record.bytes, { ...chain, account })
-    seen.set(recordKey(entry), { payload })
-    return current(opened, { now, entry })
+    const { expiresAtMs } = opened.record
+    seen.set(recordKey(entry), { payload, expiresAtMs })
+    return current(opened, { now, entry, expiresAtMs })
   } catch (error) {
     const refused = toTrustedPodsError(error, 'CHANNEL_REGISTRY_RECORD').message
     seen.set(recordKey(entry), { refused })
@@ -117,9 +120,13 @@ async function openFetched(
   }
 }
 
-function current(opened: OpenedRecord, { now, entry }: { now: Date; entry: RegistryEntry }): RegistryRow {
+function current(
+  opened: OpenedRecord,
+  { now, entry, expiresAtMs }: { now: Date; entry: RegistryEntry; expiresAtMs: bigint },
+): RegistryRow {
   try {
-    requireCurrent(opened.record, { now })
+    // The chain's order of announcements takes the place of the sequence.
+    requireCurrent({ sequence: 0n, expiresAtMs }, { now })
     return opened
   } catch (error) {
     if (error instanceof TrustedPodsError) return skip(entry, error.message)

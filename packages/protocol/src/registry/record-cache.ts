@@ -3,7 +3,12 @@ import type { Address, Hex } from 'viem'
 import type { RegistryEntry } from '../chain/registry.ts'
 
 /** What is known of a record for ever: its verified payload, or why it is refused. */
-export type KnownRecord = { readonly payload: Uint8Array } | { readonly refused: string }
+export type KnownRecord =
+  | {
+      readonly payload: Uint8Array /** Of the record in it, so that it need not be read to be judged. */
+      readonly expiresAtMs: bigint
+    }
+  | { readonly refused: string }
 
 /** By `recordKey`. */
 export type KnownRecords = ReadonlyMap<string, KnownRecord>

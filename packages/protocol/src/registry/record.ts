@@ -83,26 +83,35 @@ export async function verifyRecord(
   return { opened: { record, peerId, account, multiaddrs: openMultiaddrs(record.multiaddrs, peerId) }, payload }
 }
 
-/** The record in a payload that `verifyRecord` gave for the same place; nothing is verified again. What costs more than a look at
- * the message is made when it is asked for: a list of ten thousand shows a few. */
+/** The record in a payload that `verifyRecord` gave for the same place; nothing is verified again, and nothing read before it is
+ * asked for: a list of ten thousand shows a few. */
 export function reopenRecord(payload: Uint8Array): OpenedRecord {
-  const record = fromBinary(ProviderRecordSchema, payload)
+  let decoded: ProviderRecord | undefined
+  const read = () => {
+    decoded ??= fromBinary(ProviderRecordSchema, payload)
+    return decoded
+  }
   return {
-    record,
+    get record() {
+      return read()
+    },
     get peerId() {
-      return peerIdFromMultihash(decodeMultihash(record.peerId))
+      return peerIdFromMultihash(decodeMultihash(read().peerId))
     },
     get account() {
-      return toAddress(record.account, 'CHANNEL_REGISTRY_RECORD')
+      return toAddress(read().account, 'CHANNEL_REGISTRY_RECORD')
     },
     get multiaddrs() {
-      return record.multiaddrs.map((bytes) => multiaddr(bytes))
+      return read().multiaddrs.map((bytes) => multiaddr(bytes))
     },
   }
 }
 
 /** @throws TrustedPodsError CHANNEL_REGISTRY_RECORD when the record has ended, is older than one seen, or holds too long. */
-export function requireCurrent(record: ProviderRecord, { now, minSequence = 0n }: Currency): void {
+export function requireCurrent(
+  record: Pick<ProviderRecord, 'sequence' | 'expiresAtMs'>,
+  { now, minSequence = 0n }: Currency,
+): void {
   const nowMs = BigInt(now.getTime())
   if (record.sequence < minSequence) refuse(`its sequence is ${record.sequence}, ${minSequence} was seen before`)
   if (record.expiresAtMs <= nowMs) refuse('it has expired')
