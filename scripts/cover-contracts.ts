@@ -1,9 +1,5 @@
-/**
- * Which lines and branches of the contracts the contract tests reach. Fails when one of a contract of ours is not reached.
- * Arguments go to forge: `--report lcov` writes contracts/lcov.info.
- */
+/** Which lines and branches of the contracts the contract tests reach. Fails when one of a contract of ours is not reached. */
 import { spawnSync } from 'node:child_process'
-import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { copyContracts, ROOT } from './contracts-copy.ts'
 
@@ -16,14 +12,12 @@ function findUncovered(table: string): string[] {
   return rows.filter(([, , cells = '']) => /[0-9]%/.test(cells.replaceAll('100.00%', ''))).map(([, name = '']) => name)
 }
 
-const args = process.argv.slice(2)
 await using copy = await copyContracts()
-const report = ['--no-match-coverage', '^test/', '--report', 'summary', ...args]
+const report = ['--no-match-coverage', '^test/', '--report', 'summary']
 const forge = [join(ROOT, 'scripts/forge.mjs'), 'coverage', '--root', 'contracts', ...report]
 const { status, stdout, stderr } = spawnSync(process.execPath, forge, { cwd: copy.folder, encoding: 'utf8' })
 if (status !== 0) throw new Error(`forge coverage failed: ${stdout}${stderr}`)
 process.stdout.write(stdout.replaceAll(/^(?!\||╭|╰|\+).*\n/gm, ''))
-if (args.includes('lcov')) await cp(join(copy.folder, 'lcov.info'), join(ROOT, 'contracts/lcov.info'))
 const uncovered = findUncovered(stdout)
 for (const name of uncovered) process.stderr.write(`not covered whole: ${name}\n`)
 process.exitCode = uncovered.length === 0 ? 0 : 1
