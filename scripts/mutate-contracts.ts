@@ -1,52 +1,42 @@
 /**
  * Breaks the contracts on purpose, one fault at a time, and expects the contract tests to notice each: a fault that survives
- * is a rule without a test. Arguments narrow the list to mutants whose text contains them. Works on a copy in the temporary folder.
+ * is a rule without a test. Prints each fault with the test that noticed it. Arguments narrow the list to mutants whose text
+ * contains them; with --list nothing is run.
  */
 import { spawnSync } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { copyContracts, ROOT } from './contracts-copy.ts'
 import { ESCROW_MUTANTS } from './mutants/escrow.ts'
 import type { Mutant } from './mutants/mutant.ts'
 import { REGISTRY_MUTANTS } from './mutants/registry.ts'
-
-const ROOT = dirname(import.meta.dirname)
-
-async function prepare(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'trusted-pods-mutants-'))
-  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  await mkdir(join(folder, 'scripts'))
-  await cp(join(ROOT, 'scripts/solc.mjs'), join(folder, 'scripts/solc.mjs'))
-  const skipped = [join(ROOT, 'contracts/out'), join(ROOT, 'contracts/cache')]
-  await cp(join(ROOT, 'contracts'), join(folder, 'contracts'), {
-    recursive: true,
-    filter: (path) => !skipped.includes(path),
-  })
-  // The plain code generator is several times quicker, and a fault shows in either.
-  const config = join(folder, 'contracts/foundry.toml')
-  await writeFile(config, (await readFile(config, 'utf8')).replace(/^compilation_restrictions = \[[^\]]*\]\n/m, ''))
-  return folder
-}
 
 const MAX_OUTPUT_BYTES = 64 * 2 ** 20
 
 /** Short chance walks: what only a long one finds is no test of one rule. */
 const QUICK = { FOUNDRY_INVARIANT_RUNS: '4', FOUNDRY_FUZZ_RUNS: '32' }
 
-/** Whether all tests pass on the copy. Throws when they did not run: a fault that does not compile proves nothing. */
-function passes(folder: string): boolean {
+/** A failed unit or fuzz test; or the invariant that a failed walk broke, below the steps that led there. */
+const FAILED = /^\[FAIL.*\]\s+(\w+)\(|^\s+(invariant_\w+)\(\) \(runs/gm
+
+/** The tests that fail on the copy, none when all pass. Throws when they did not run: a fault that does not compile proves nothing. */
+function failingTests(folder: string): string[] {
   const forge = [join(ROOT, 'scripts/forge.mjs'), 'test', '--root', 'contracts', '--fail-fast']
   const { status, stdout, stderr } = spawnSync(process.execPath, forge, {
     cwd: folder,
     encoding: 'utf8',
-    env: { ...process.env, ...QUICK },
+    env: { ...process.env, ...QUICK, NO_COLOR: '1' },
     maxBuffer: MAX_OUTPUT_BYTES,
   })
   if (status === null || !/^Ran \d+ test suites? in/m.test(stdout)) throw new Error(`no test ran: ${stdout}${stderr}`)
-  return status === 0
+  if (status === 0) return []
+  const names = [...stdout.matchAll(FAILED)].map(([, unit, invariant]) => unit ?? invariant ?? '')
+  if (names.length === 0) throw new Error(`forge failed but names no test: ${stdout}`)
+  return [...new Set(names)]
 }
 
-async function survives(folder: string, file: string, [from, to]: Mutant): Promise<boolean> {
+async function testsThatNotice(folder: string, file: string, [from, to]: Mutant): Promise<string[]> {
   const path = join(folder, 'contracts/src', file)
   const source = await readFile(path, 'utf8')
   if (source.split(from).length !== 2) throw new Error(`not exactly once in ${file}: ${from}`)
@@ -55,32 +45,38 @@ async function survives(folder: string, file: string, [from, to]: Mutant): Promi
     source.replace(from, () => to),
   )
   try {
-    return passes(folder)
+    return failingTests(folder)
   } finally {
     await writeFile(path, source)
   }
 }
 
+/** On one line, so that a list of faults reads as one. */
+function describe([from, to]: Mutant): string {
+  const short = (text: string) => JSON.stringify(text.replaceAll(/\s+/g, ' ').trim())
+  return `${short(from)} → ${short(to)}`
+}
+
 async function main(): Promise<void> {
-  const words = process.argv.slice(2)
+  const { values, positionals: words } = parseArgs({ options: { list: { type: 'boolean' } }, allowPositionals: true })
   const all = [
     ...ESCROW_MUTANTS.map((mutant) => ['PodEscrow.sol', mutant] as const),
     ...REGISTRY_MUTANTS.map((mutant) => ['ProviderRegistry.sol', mutant] as const),
   ]
   const chosen = all.filter(([, mutant]) => words.length === 0 || words.some((word) => mutant.join(' ').includes(word)))
-  const folder = await prepare()
+  if (values.list)
+    return void process.stdout.write(chosen.map(([file, mutant]) => `${file}: ${describe(mutant)}\n`).join(''))
+  await using copy = await copyContracts()
+  const failing = failingTests(copy.folder)
+  if (failing.length > 0) throw new Error(`the tests fail on the contracts as they are: ${failing.join(', ')}`)
   let survivors = 0
-  try {
-    if (!passes(folder)) throw new Error('the tests fail on the contracts as they are')
-    for (const [file, mutant] of chosen) {
-      const alive = await survives(folder, file, mutant)
-      if (alive) survivors++
-      process.stdout.write(`${alive ? '✘ survived' : '✔ noticed '} ${file}: ${mutant[0]} → ${mutant[1]}\n`)
-    }
-  } finally {
-    await rm(folder, { recursive: true })
+  for (const [file, mutant] of chosen) {
+    const noticed = await testsThatNotice(copy.folder, file, mutant)
+    if (noticed.length === 0) survivors++
+    process.stdout.write(`${noticed.length === 0 ? '✘ survived' : '✔ killed'} ${file}: ${describe(mutant)}\n`)
+    if (noticed.length > 0) process.stdout.write(`    by ${noticed.join(', ')}\n`)
   }
-  process.stdout.write(`${chosen.length} faults, ${survivors} survived\n`)
+  process.stdout.write(`${chosen.length} mutants, ${survivors} survived\n`)
   process.exitCode = survivors === 0 ? 0 : 1
 }
 

@@ -97,6 +97,26 @@ contract CreditTest is EscrowFixture {
         assertEq(channelOf(next).deposited, DEPOSIT - 1e6, "deposited in the new");
     }
 
+    function test_a_deposit_moves_to_new_terms_without_the_old_provider_once_the_delay_is_over() public {
+        Terms memory old = openChannel("old");
+        Terms memory next = termsOf("next");
+        next.provider = stranger;
+        skip(1 hours);
+        requestClose(old);
+        bytes[] memory calls = new bytes[](2);
+        calls[0] = abi.encodeCall(escrow.finalizeClose, (old));
+        calls[1] = abi.encodeCall(escrow.openFromCredit, (next, 0));
+        vm.expectRevert(abi.encodeWithSelector(IPodEscrow.Locked.selector, block.timestamp + DELAY));
+        vm.prank(payer);
+        multicall(calls);
+        claim(old, 1e6);
+        skip(DELAY);
+        vm.prank(payer);
+        multicall(calls);
+        assertEq(creditOf(provider), 1e6, "provider's credit");
+        assertEq(channelOf(next).deposited, DEPOSIT - 1e6, "deposited in the new");
+    }
+
     function test_a_multicall_gives_its_caller_no_other_name() public {
         Terms memory t = openChannel("pod");
         bytes[] memory calls = new bytes[](1);

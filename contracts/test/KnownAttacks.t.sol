@@ -5,7 +5,8 @@ import {Channel, Terms} from "../src/EscrowTypes.sol";
 import {IPodEscrow} from "../src/IPodEscrow.sol";
 import {EscrowFixture} from "./support/EscrowFixture.sol";
 
-/// Four attacks that worked on an older payment contract for the same job; each is played against this one and fails.
+/// Four attacks that worked on an older payment contract for the same job; each is played against this one and fails. That they
+/// do work by those rules is shown in AncestorAttacks.t.sol.
 contract KnownAttacksTest is EscrowFixture {
     /// There, the provider's word alone paid it: the whole deposit, one block after creation.
     function test_a_provider_cannot_drain_the_deposit() public {

@@ -141,16 +141,23 @@ async function measurePayment(session: Session, parts: Deployed, costs: Costs): 
   for (const pod of pods) await session.send(payer, escrow, open(pod))
   await session.pass(3600)
   for (const pod of pods) await claim(pod, 100_000n)
-  const items = await Promise.all(
-    pods.map(async (pod) => ({
-      terms: termsOf(pod),
-      cumulative: 700_000n,
-      usageHash: USAGE,
-      meterSig: await signReceipt(parts, pod, 700_000n),
-    })),
-  )
+  const itemOf = async (pod: number, cumulative: bigint) => ({
+    terms: termsOf(pod),
+    cumulative,
+    usageHash: USAGE,
+    meterSig: await signReceipt(parts, pod, cumulative),
+  })
+  const items = await Promise.all(pods.map((pod) => itemOf(pod, 700_000n)))
   const batch = encodeFunctionData({ abi: podEscrowAbi, functionName: 'claimBatch', args: [items] })
-  costs.set('claimBatch of 10', await session.send(relayer, escrow, batch))
+  const whole = await session.send(relayer, escrow, batch)
+  costs.set('claimBatch of 10', whole)
+  const alone = encodeFunctionData({
+    abi: podEscrowAbi,
+    functionName: 'claimBatch',
+    args: [[await itemOf(100, 800_000n)]],
+  })
+  const further = pods.length - 1
+  costs.set('each further claim in a batch', (whole - (await session.send(relayer, escrow, alone))) / BigInt(further))
 
   const withdraw = encodeFunctionData({
     abi: podEscrowAbi,

@@ -18,7 +18,19 @@ test('a whole configuration is read, paths from the folder of the file', () => {
   assert.equal(config.wallet?.keyFile, '/home/me/.config/trustedpods/keys/wallet')
   assert.deepEqual(config.policy, { kind: 'file', path: '/home/me/.config/policy.yaml' })
   assert.equal(config.engine, 'unix:///run/docker.sock')
-  assert.equal(config.registryFile, '/srv/records')
+  assert.deepEqual(config.registry, { kind: 'file', path: '/srv/records' })
+})
+
+test('providers are found in one place: the chain, a file, a URL or the DHT', () => {
+  assert.equal(parseConfig('', PATH).registry, undefined)
+  assert.deepEqual(parseConfig('registryUrl: https://fleet.example/list', PATH).registry, {
+    kind: 'url',
+    url: 'https://fleet.example/list',
+  })
+  assert.deepEqual(parseConfig('registryPeers: [/ip4/192.0.2.1/tcp/4001]', PATH).registry, {
+    kind: 'dht',
+    bootstrap: ['/ip4/192.0.2.1/tcp/4001'],
+  })
 })
 
 test('a policy can stand in the file itself', () => {
@@ -39,6 +51,8 @@ test('what is unknown, missing or of another kind is refused with the file and t
     ['wallet: {}', /wallet\.keyFile is missing/],
     ['policy: 5', /policy must be/],
     ['engine: []', /engine must be text/],
+    ['registryUrl: ftp://fleet.example', /registryUrl must be an http or https URL/],
+    ['registryFile: a\nregistryPeers: [/ip4/192.0.2.1/tcp/1]', /registryFile, registryUrl and registryPeers are/],
     ['[]', /must be a mapping/],
     ['a: b: c', /config\.yaml: /],
   ]

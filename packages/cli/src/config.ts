@@ -17,6 +17,12 @@ export interface ChainConfig {
   readonly token: Address
 }
 
+/** Signed records in a file or at a URL, or the DHT that these peers lead into. */
+export type RegistryPlaceConfig =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'dht'; readonly bootstrap: readonly string[] }
+
 /** A policy in a file of its own, or written in place. */
 export type PolicyConfig =
   | { readonly kind: 'file'; readonly path: string }
@@ -33,8 +39,8 @@ export interface Config {
   readonly running?: Reactions
   /** Container engine: unix:///path, or a path. */
   readonly engine?: string
-  /** Signed provider records, in place of the chain's registry. */
-  readonly registryFile?: string
+  /** Where providers are found; absent: in the chain's registry. */
+  readonly registry?: RegistryPlaceConfig
 }
 
 /** A file that is not there is an empty one: commands say what they miss. */
@@ -51,14 +57,14 @@ export async function loadConfig(path: string): Promise<Config> {
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export function parseConfig(text: string, path: string): Config {
   const root = parseConfigFile(text, path)
-  root.only('chain', 'wallet', 'policy', 'running', 'engine', 'registryFile')
+  root.only('chain', 'wallet', 'policy', 'running', 'engine', 'registryFile', 'registryUrl', 'registryPeers')
   const folder = dirname(path)
   const chain = root.section('chain')
   const wallet = root.section('wallet')
   const policy = readPolicy(root, folder)
   const running = root.section('running')
   const engine = root.optionalText('engine')
-  const registryFile = root.optionalText('registryFile')
+  const registry = readRegistry(root, folder)
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -66,7 +72,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(policy && { policy }),
     ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
-    ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
+    ...(registry && { registry }),
   }
 }
 
@@ -102,6 +108,19 @@ function readReactions(section: ConfigSection): Reactions {
     return REACTIONS.find((known) => known === text) ?? section.fail(key, `must be ${REACTIONS.join(' or ')}`)
   }
   return { refused: read('refused'), expired: read('expired') }
+}
+
+function readRegistry(root: ConfigSection, folder: string): RegistryPlaceConfig | undefined {
+  const file = root.optionalText('registryFile')
+  const url = root.optionalText('registryUrl')
+  const bootstrap = root.texts('registryPeers')
+  if (Number(file !== undefined) + Number(url !== undefined) + Number(bootstrap.length > 0) > 1)
+    root.fail('registryFile, registryUrl and registryPeers', 'are three places: name one')
+  if (file !== undefined) return { kind: 'file', path: resolve(folder, file) }
+  if (bootstrap.length > 0) return { kind: 'dht', bootstrap }
+  if (url === undefined) return undefined
+  if (!/^https?:/.test(url) || !URL.canParse(url)) root.fail('registryUrl', 'must be an http or https URL')
+  return { kind: 'url', url }
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

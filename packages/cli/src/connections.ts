@@ -8,21 +8,19 @@ import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { chainSource } from '@trusted-pods/protocol/registry/chain-source.ts'
-import { fileSource } from '@trusted-pods/protocol/registry/file-source.ts'
-import type { RegistrySource } from '@trusted-pods/protocol/registry/source.ts'
-import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
-import { type ProviderOffer, toOffer } from '@trusted-pods/publisher/offer.ts'
 import { parse } from 'yaml'
 import { type Config, type PolicyConfig, required } from './config.ts'
 import type { Context } from './context.ts'
 import { type LeaseFiles, openLeaseFiles } from './lease-store.ts'
 
 /** Our end of the wire: dials only. Disposing stops it. */
-export async function openNode({ stateFolder }: Context): Promise<{ node: Libp2p } & AsyncDisposable> {
+export async function openNode(
+  { stateFolder }: Context,
+  { dht = false }: { dht?: boolean } = {},
+): Promise<{ node: Libp2p } & AsyncDisposable> {
   const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
-  const node = await createNode({ privateKey, listen: [] })
+  const node = await createNode({ privateKey, listen: [], ...(dht && { dht: 'client' as const }) })
   return { node, [Symbol.asyncDispose]: async () => node.stop() }
 }
 
@@ -61,32 +59,6 @@ async function readYamlFile(path: string): Promise<unknown> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new TrustedPodsError('ATTEST_POLICY_INVALID', `${path} cannot be read: ${reason}`, { cause })
-  }
-}
-
-export interface Announced {
-  readonly offers: readonly ProviderOffer[]
-  /** Rows that cannot be used, with the reason. */
-  readonly skipped: readonly string[]
-}
-
-/** Every provider that is announced. */
-export async function readProviders(config: Config, chain: Chain, { signal }: Context): Promise<Announced> {
-  const offers: ProviderOffer[] = []
-  const skipped: string[] = []
-  for await (const row of (await registrySource(config, chain)).providers({ signal })) {
-    if ('skipped' in row) skipped.push(`${row.account ?? 'a row'}: ${boundText(row.skipped)}`)
-    else offers.push(toOffer(row))
-  }
-  return { offers, skipped }
-}
-
-async function registrySource({ registryFile }: Config, chain: Chain): Promise<RegistrySource> {
-  if (registryFile === undefined) return chainSource(chain)
-  try {
-    return fileSource(await readFile(registryFile), { chainId: chain.chainId, registry: chain.registry })
-  } catch (cause) {
-    throw new TrustedPodsError('PLATFORM_CONFIG', `registryFile ${registryFile} cannot be read`, { cause })
   }
 }
 

@@ -25,10 +25,12 @@ const PLAN: Plan = {
   }),
   costPerHour: 22_500n,
   costPerDay: 540_000n,
+  costPerMonth: 16_425_000n,
   costOfStart: 1000n,
   ratePerHour: 23_500n,
   deposit: 1_000_000n,
   depositHours: 42.5,
+  runsUntil: new Date('2029-12-31T18:30:59Z'),
   unlockDelaySeconds: 3600,
   quoteExpiresAt: new Date('2030-01-01T00:00:00Z'),
   priceChanges: ['cpu is dearer than announced'],
@@ -47,15 +49,23 @@ test('a plan says whom, what evidence, what it costs, what is at stake and what 
       '  evidence   snp, warning, SIMULATED - NOT CONFIDENTIAL',
       '  reserves   cpu 500 mCPU, memory 256 MiB',
       '  prices     0.045 USDC per vCPU-hour',
-      '  cost       0.0225 USDC per hour, 0.54 USDC per day, 0.001 USDC once for the start',
-      '  deposit    1 USDC, lasts 1 d 18 h; what is not used comes back',
+      '  cost       0.0225 USDC per hour, 0.54 USDC per day, 16.425 USDC per month, 0.001 USDC once for the start',
+      '  deposit    1 USDC, lasts 1 d 18 h, runs until 2029-12-31 18:30Z; what is not used comes back',
       '  refund     at once when you stop the pod; 1 h after your request if the provider is gone',
       '  note       cpu is dearer than announced',
       '  sends      the deposit, to the escrow',
       '             the manifest, to the attested machine',
-      '  valid      until 2030-01-01T00:00:00.000Z',
+      '  valid      until 2030-01-01T00:00:00.000Z; the place is not kept: somebody else may take it first',
     ].join('\n'),
   )
+})
+
+test('a plan says how long the place is kept', () => {
+  const last = (plan: Plan) => formatPlan(plan, coloursFor(false)).split('\n').at(-1)
+  assert.match(last({ ...PLAN, heldUntil: PLAN.quoteExpiresAt }) ?? '', /Z; the place is kept as long$/)
+  const heldUntil = new Date('2029-12-31T23:59:00Z')
+  assert.match(last({ ...PLAN, heldUntil }) ?? '', /; the place is kept until 2029-12-31T23:59:00\.000Z$/)
+  assert.deepEqual(planJson({ ...PLAN, heldUntil }).heldUntil, heldUntil)
 })
 
 test('SIMULATED stands in red', () => {

@@ -19,13 +19,13 @@ export function formatPlan(plan: Plan, colours: Colours): string {
     `${label('evidence')}${evidence.type}, ${evidence.tier}${evidence.simulated ? `, ${colours.red('SIMULATED - NOT CONFIDENTIAL')}` : ''}`,
     `${label('reserves')}${plan.resources.map(formatQuantity).map(boundText).join(', ')}`,
     `${label('prices')}${plan.pricing.prices.map((price) => boundText(formatPrice(price, plan.pricing))).join('; ')}`,
-    `${label('cost')}${colours.bold(`${money(plan.costPerHour)} per hour`)}, ${money(plan.costPerDay)} per day${startCost(plan)}`,
+    `${label('cost')}${colours.bold(`${money(plan.costPerHour)} per hour`)}, ${money(plan.costPerDay)} per day, ${money(plan.costPerMonth)} per month${startCost(plan)}`,
     `${label('deposit')}${colours.bold(money(plan.deposit))}${lasts(plan)}; what is not used comes back`,
     `${label('refund')}at once when you stop the pod; ${formatDuration(plan.unlockDelaySeconds)} after your request if the provider is gone`,
     ...dearer(plan).map((warning) => `${label('warning')}${colours.red(warning)}`),
     ...plan.priceChanges.map((change) => `${label('note')}${colours.yellow(boundText(change))}`),
     ...plan.sends.map(({ what, to }, i) => `${label(i === 0 ? 'sends' : '')}${what}, to ${to}`),
-    `${label('valid')}until ${plan.quoteExpiresAt.toISOString()}`,
+    `${label('valid')}until ${plan.quoteExpiresAt.toISOString()}; ${kept(plan)}`,
   ]
   return lines.map((line) => `  ${line}`).join('\n')
 }
@@ -47,8 +47,21 @@ function startCost({ costOfStart, pricing }: Plan): string {
   return costOfStart === 0n ? '' : `, ${formatAmount(costOfStart, pricing)} once for the start`
 }
 
-function lasts({ depositHours }: Plan): string {
-  return depositHours === undefined ? '' : `, lasts ${formatDuration(Math.floor(depositHours * 3600))}`
+function lasts({ depositHours, runsUntil }: Plan): string {
+  if (depositHours === undefined) return ''
+  const until = runsUntil === undefined ? '' : `, runs until ${toMinute(runsUntil)}`
+  return `, lasts ${formatDuration(Math.floor(depositHours * 3600))}${until}`
+}
+
+function kept({ heldUntil, quoteExpiresAt }: Plan): string {
+  if (heldUntil === undefined) return 'the place is not kept: somebody else may take it first'
+  const until = heldUntil.getTime() === quoteExpiresAt.getTime() ? 'as long' : `until ${heldUntil.toISOString()}`
+  return `the place is kept ${until}`
+}
+
+/** "2030-01-01 14:05Z": an estimate needs no seconds. */
+function toMinute(time: Date): string {
+  return `${time.toISOString().slice(0, -8).replace('T', ' ')}Z`
 }
 
 export function planJson(plan: Plan) {
@@ -69,14 +82,17 @@ export function planJson(plan: Plan) {
     },
     costPerHour: plan.costPerHour.toString(),
     costPerDay: plan.costPerDay.toString(),
+    costPerMonth: plan.costPerMonth.toString(),
     costOfStart: plan.costOfStart.toString(),
     ratePerHour: plan.ratePerHour.toString(),
     announcedRatePerHour: plan.announcedRatePerHour?.toString(),
     deposit: plan.deposit.toString(),
     depositRaisedFrom: plan.depositRaisedFrom?.toString(),
     depositHours,
+    runsUntil: plan.runsUntil,
     unlockDelaySeconds,
     quoteExpiresAt,
+    heldUntil: plan.heldUntil,
     priceChanges,
     sends,
   }

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { addAttest } from './commands/attest.ts'
 import type { Run } from './commands/command.ts'
-import { addDeploy } from './commands/deploy.ts'
+import { addDeploy, addPlan } from './commands/deploy.ts'
 import { addInit } from './commands/init.ts'
 import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
@@ -101,6 +101,7 @@ function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
     addProviders,
     addAttest,
     addVerify,
+    addPlan,
     addDeploy,
     addStatus,
     addLogs,

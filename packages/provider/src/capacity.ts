@@ -1,10 +1,12 @@
 /**
  * What is free: what the provider offers in all, less what live pods reserve in the journal, less what unexpired quotes hold.
- * Live usage plays no part. Pure over its inputs.
+ * Live usage plays no part. Spec: spec/PRICING.md#hold. Pure over its inputs.
  */
 import { create } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Resource, ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { ResourceAmount } from '@trusted-pods/protocol/pricing/price.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Journal } from './journal.ts'
 import { LIVE_PHASES } from './pod-row.ts'
 import { quoteOf } from './quoted.ts'
@@ -15,6 +17,9 @@ const HOLDS_PER_ADDRESS = 2
 const COOL_DOWN_MS = 10 * 60_000
 /** Addresses remembered; beyond it the oldest is forgotten. */
 const MAX_REMEMBERED = 10_000
+/** All holds together, from however many addresses, keep at most one part in so many of what no live pod has: the rest is always
+ * for those who pay. */
+const HELD_SHARE = 2n
 
 /** What a pod takes when it is admitted. */
 export interface Claim {
@@ -32,29 +37,34 @@ interface Hold extends Claim {
 
 /** Capacity and its short holds. */
 export class Capacity {
-  readonly #total: ReadonlyMap<string, bigint>
+  readonly #pools: readonly ResourceAmount[]
   readonly #journal: Journal
   #holds: Hold[] = []
   /** Until when an address gets no hold. */
   readonly #coolDown = new Map<string, number>()
 
-  /** @param total quantity offered by resource name, in the resource's unit. */
-  constructor(total: ReadonlyMap<string, bigint>, journal: Journal) {
-    this.#total = total
+  /** @param pools what is offered, one entry per name and selector, in the resource's unit. */
+  constructor(pools: readonly ResourceAmount[], journal: Journal) {
+    this.#pools = pools
     this.#journal = journal
   }
 
   get total(): Resource[] {
-    return toResources(this.#total)
+    return this.#pools.map((pool) => create(ResourceSchema, pool))
   }
 
+  /** The most that could be had of each line by itself. */
   free(nowMs: number): Resource[] {
-    return toResources(this.#free(nowMs))
+    const taken = this.#taken(nowMs)
+    return this.total.map((pool) => ({ ...pool, quantity: atLeastZero(this.#left(pool, taken)) }))
   }
 
-  /** Holds what a quote promises, unless its address is cooling down: the quote is then good only while the place is free.
-   * @throws TrustedPodsError QUOTE_NO_CAPACITY naming what is short, QUOTE_HOST_TAKEN. */
-  hold(hold: Hold, nowMs: number): void {
+  /**
+   * Checks that a quote's place is free, and keeps it for the quote unless its address is cooling down or holds would take more
+   * than their share; the quote is then good while the place is free. Returns whether it is kept.
+   * @throws TrustedPodsError QUOTE_NO_CAPACITY naming what is short, QUOTE_HOST_TAKEN.
+   */
+  hold(hold: Hold, nowMs: number): boolean {
     this.#expire(nowMs)
     this.#drop(
       this.#holds.filter(({ publisher }) => publisher === hold.publisher),
@@ -64,7 +74,9 @@ export class Capacity {
     this.#requireFree(hold.resources, nowMs)
     const held = this.#holds.filter(({ address }) => address === hold.address)
     const cool = (this.#coolDown.get(hold.address) ?? 0) <= nowMs
-    if (cool && held.length < HOLDS_PER_ADDRESS) this.#holds.push(hold)
+    const kept = cool && held.length < HOLDS_PER_ADDRESS && this.#withinShare(hold.resources)
+    if (kept) this.#holds.push(hold)
+    return kept
   }
 
   /** Takes a quote's hold away before its pod is admitted; capacity is then checked anew.
@@ -75,25 +87,56 @@ export class Capacity {
     this.#requireFree(claim.resources, nowMs)
   }
 
-  #free(nowMs: number): Map<string, bigint> {
+  #taken(nowMs: number): ResourceAmount[] {
     this.#expire(nowMs)
-    const free = new Map(this.#total)
-    const reserved = this.#journal.pods(LIVE_PHASES).map((row) => quoteOf(row).resources)
-    for (const { name, quantity } of [...reserved, ...this.#holds.map(({ resources }) => resources)].flat()) {
-      const left = (free.get(name) ?? 0n) - quantity
-      free.set(name, left < 0n ? 0n : left)
-    }
-    return free
+    return [...this.#reserved(), ...this.#held()]
+  }
+
+  #reserved(): ResourceAmount[] {
+    return this.#journal.pods(LIVE_PHASES).flatMap((row) => quoteOf(row).resources)
+  }
+
+  #held(): ResourceAmount[] {
+    return this.#holds.flatMap(({ resources }) => resources)
+  }
+
+  /** What a model or class has left, which is never more than all of that name have; without a selector, what all have. */
+  #left({ name, selector }: ResourceAmount, taken: readonly ResourceAmount[]): bigint {
+    const ofName = (amounts: readonly ResourceAmount[]) => amounts.filter((one) => one.name === name)
+    const ofBoth = (amounts: readonly ResourceAmount[]) => ofName(amounts).filter((one) => one.selector === selector)
+    const inAll = sum(ofName(this.#pools)) - sum(ofName(taken))
+    const own = sum(ofBoth(this.#pools)) - sum(ofBoth(taken))
+    return selector === '' || inAll < own ? inAll : own
   }
 
   #requireFree(resources: readonly Resource[], nowMs: number): void {
-    const free = this.#free(nowMs)
-    for (const { name, quantity } of resources) {
-      const left = free.get(name)
-      if (left === undefined) throw new TrustedPodsError('QUOTE_UNKNOWN_RESOURCE', `${name} is not offered here`)
-      if (quantity > left) throw new TrustedPodsError('QUOTE_NO_CAPACITY', `${quantity} of ${name} asked, ${left} free`)
-      free.set(name, left - quantity)
+    const taken = this.#taken(nowMs)
+    for (const resource of resources) {
+      this.#requireOffered(resource)
+      const { quantity } = resource
+      const left = atLeastZero(this.#left(resource, taken))
+      if (quantity > left)
+        throw new TrustedPodsError('QUOTE_NO_CAPACITY', `${quantity} of ${describe(resource)} asked, ${left} free`)
+      taken.push(resource)
     }
+  }
+
+  #requireOffered(asked: Resource): void {
+    const ofName = this.#pools.filter(({ name }) => name === asked.name)
+    if (ofName.length > 0 && asked.selector === '') return
+    if (ofName.some(({ selector }) => selector === asked.selector)) return
+    const models = ofName.flatMap(({ selector }) => (selector === '' ? [] : [selector])).join(', ')
+    const offered = models === '' ? '' : `; offered are ${models}`
+    throw new TrustedPodsError('QUOTE_UNKNOWN_RESOURCE', `${describe(asked)} is not offered here${offered}`)
+  }
+
+  #withinShare(resources: readonly Resource[]): boolean {
+    const reserved = this.#reserved()
+    const held = [...this.#held(), ...resources]
+    return resources.every((resource) => {
+      const share = (this.#left({ ...resource, selector: '' }, reserved) + HELD_SHARE - 1n) / HELD_SHARE
+      return sum(held.filter(({ name }) => name === resource.name)) <= share
+    })
   }
 
   #requireHosts({ httpHosts, publisher }: Claim): void {
@@ -124,6 +167,14 @@ export class Capacity {
   }
 }
 
-function toResources(quantities: ReadonlyMap<string, bigint>): Resource[] {
-  return [...quantities].map(([name, quantity]) => create(ResourceSchema, { name, quantity }))
+function sum(amounts: readonly ResourceAmount[]): bigint {
+  return amounts.reduce((total, { quantity }) => total + quantity, 0n)
+}
+
+function atLeastZero(quantity: bigint): bigint {
+  return quantity < 0n ? 0n : quantity
+}
+
+function describe({ name, selector }: ResourceAmount): string {
+  return selector === '' ? name : `${name} (${boundText(selector)})`
 }

@@ -10,8 +10,10 @@ test('the example configuration is read, paths from its folder, quantities in th
   const config = parse(example)
   assert.equal(config.stateDir, '/var/lib/tpodserver')
   assert.equal(config.pricesFile, '/etc/prices.yaml')
-  assert.equal(config.capacity.get('cpu'), 14_000n)
-  assert.equal(config.capacity.get('memory'), 56n * 2n ** 30n)
+  assert.deepEqual(config.capacity.slice(0, 2), [
+    { name: 'cpu', selector: '', quantity: 14_000n },
+    { name: 'memory', selector: '', quantity: 56n * 2n ** 30n },
+  ])
   assert.equal(config.attester, 'configfs-tsm')
 })
 
@@ -36,6 +38,11 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
     (text) => text.replace('attester: configfs-tsm', 'attester: none'),
     /attester must be configfs-tsm/,
   ],
+  [
+    'a quantity that is none of a model',
+    (text) => text.replace('cpu: 14', 'cpu: {EPYC-9654: lots}'),
+    /capacity\.cpu\.EPYC-9654 is no quantity/,
+  ],
   ['a quantity that is none', (text) => text.replace('cpu: 14', 'cpu: lots'), /capacity\.cpu is no quantity/],
   [
     'an address that is none',
@@ -59,6 +66,14 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],
 ]
+
+test('capacity may be said by model or class, as prices are', () => {
+  const { capacity } = parse(example.replace('cpu: 14', 'cpu: {EPYC-9654: 12, any: 2000m}'))
+  assert.deepEqual(capacity.slice(0, 2), [
+    { name: 'cpu', selector: 'EPYC-9654', quantity: 12_000n },
+    { name: 'cpu', selector: '', quantity: 2_000n },
+  ])
+})
 
 for (const [name, change, message] of MISTAKES) {
   test(`${name} is refused with PLATFORM_CONFIG`, () => {

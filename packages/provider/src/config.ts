@@ -4,6 +4,8 @@ import { dirname, resolve } from 'node:path'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
+import type { ResourceAmount } from '@trusted-pods/protocol/pricing/price.ts'
+import { ANY_SELECTOR } from '@trusted-pods/protocol/pricing/price-list.ts'
 import type { Address } from 'viem'
 import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
 import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
@@ -28,10 +30,12 @@ export interface ProviderConfig {
   readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
   readonly walletKeyFile: string
+  /** Takes part in the DHT of providers; absent: found in the chain's registry only. */
+  readonly dht?: { readonly bootstrap: readonly string[] }
   /** Price list, YAML. */
   readonly pricesFile: string
-  /** Quantities offered, by resource name. */
-  readonly capacity: ReadonlyMap<string, bigint>
+  /** Quantities offered, by resource name and model or class. */
+  readonly capacity: readonly ResourceAmount[]
   readonly terms: Terms
 }
 
@@ -100,12 +104,15 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'endorsements',
     'chain',
     'wallet',
+    'dht',
     'prices',
     'capacity',
     'terms',
   )
   const folder = dirname(path)
   const engineSocket = root.optionalText('engine')
+  const dht = root.section('dht')
+  dht?.only('bootstrap')
   return {
     stateDir: resolve(folder, root.text('stateDir')),
     listen: root.texts('listen'),
@@ -119,6 +126,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     endorsements: readEndorsementUrls(root),
     chain: readChain(required(root, 'chain')),
     walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
+    ...(dht && { dht: { bootstrap: dht.texts('bootstrap') } }),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
     terms: readTerms(root),
@@ -188,18 +196,27 @@ function readChain(chain: ConfigSection): ChainPlace {
   }
 }
 
-function readCapacity(section: ConfigSection): Map<string, bigint> {
+/** A quantity, or quantities by model or class as in a price list. */
+function readCapacity(section: ConfigSection): ResourceAmount[] {
   if (section.value(GPU) !== undefined) section.fail(GPU, 'cannot be offered yet: devices are not given out one by one')
-  return new Map(section.keys().map((name) => [name, readQuantity(section, name)]))
+  return section.keys().flatMap((name) => {
+    const unit = name === 'cpu' ? 'milli' : 'one'
+    if (typeof section.value(name) !== 'object')
+      return { name, selector: '', quantity: readQuantity(section, name, unit) }
+    const models = section.section(name) ?? section.fail(name, 'is missing')
+    return models.keys().map((key) => ({
+      name,
+      selector: key === ANY_SELECTOR ? '' : key,
+      quantity: readQuantity(models, key, unit),
+    }))
+  })
 }
 
-function readQuantity(section: ConfigSection, name: string): bigint {
+function readQuantity(section: ConfigSection, key: string, unit: 'milli' | 'one'): bigint {
   try {
-    return parseQuantity(section.scalar(name) ?? section.fail(name, 'is missing'), {
-      unit: name === 'cpu' ? 'milli' : 'one',
-    })
+    return parseQuantity(section.scalar(key) ?? section.fail(key, 'is missing'), { unit })
   } catch (error) {
-    return section.fail(name, `is no quantity: ${error instanceof Error ? error.message : error}`)
+    return section.fail(key, `is no quantity: ${error instanceof Error ? error.message : error}`)
   }
 }
 

@@ -3,6 +3,7 @@ import { jsonLog } from '@trusted-pods/platform/json-log.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { Command } from 'commander'
 import { loadProviderConfig } from './config.ts'
+import { exportRecord, register, unregister } from './register.ts'
 import { startProvider } from './start.ts'
 
 const program = new Command('tpodserver')
@@ -15,6 +16,32 @@ program
   .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .action(run)
+
+program
+  .command('register')
+  .description("announce this provider in the chain's registry, with prices and capacity as they are configured now")
+  .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
+  .action(async ({ config }: { config: string }) => {
+    process.stdout.write(`${await register(await loadProviderConfig(config))}\n`)
+  })
+
+program
+  .command('unregister')
+  .description("leave the chain's registry; once more after the delay: take the row off and the bond back")
+  .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
+  .action(async ({ config }: { config: string }) => {
+    process.stdout.write(`${await unregister(await loadProviderConfig(config))}\n`)
+  })
+
+program
+  .command('record')
+  .description(
+    "write this provider's signed record, good for 30 days, for a list of one's own (registryFile, registryUrl)",
+  )
+  .option('-c, --config <file>', 'configuration file', 'tpodserver.yaml')
+  .action(async ({ config }: { config: string }) => {
+    process.stdout.write(await exportRecord(await loadProviderConfig(config)))
+  })
 
 async function run({ config: path, logLevel }: { config: string; logLevel: string }): Promise<void> {
   const level = (['debug', 'info', 'warn', 'error'] as const).find((name) => name === logLevel)

@@ -17,7 +17,6 @@ import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pri
 import { ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
 import { signQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import { MAX_PORTS, MAX_RESOURCES } from '@trusted-pods/protocol/wire/protocols.ts'
-import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { LocalAccount } from 'viem'
 import type { Capacity } from './capacity.ts'
 
@@ -54,7 +53,7 @@ export async function makeOffer(
   const free = capacity.free(issuedAtMs)
   const expiresAtMs = issuedAtMs + quoteMs
   const claim = { quoteId: toHex(id), publisher: publisher.toString(), resources, httpHosts }
-  capacity.hold({ ...claim, address: hostOf(remoteAddr), expiresAtMs }, issuedAtMs)
+  const isHeld = capacity.hold({ ...claim, address: hostOf(remoteAddr), expiresAtMs }, issuedAtMs)
   const quote = create(QuoteSchema, {
     id,
     publisherPeerId: publisher.toMultihash().bytes,
@@ -65,6 +64,7 @@ export async function makeOffer(
     payment,
     issuedAtMs: BigInt(issuedAtMs),
     expiresAtMs: BigInt(expiresAtMs),
+    holdExpiresAtMs: isHeld ? BigInt(expiresAtMs) : 0n,
   })
   return create(OfferSchema, { free, quote: await signQuote(quote, { account }) })
 }
@@ -77,7 +77,6 @@ function checkRequest({ resources, httpHosts }: CapacityRequest, { hosts }: Quot
   for (const { name, selector, quantity } of resources) {
     if (seen.has(`${name} ${selector}`)) bad(`${name} is asked for twice`)
     if (quantity === 0n) bad(`0 of ${name} are asked for`)
-    if (selector !== '') unknown(`no ${name} of model or class ${boundText(selector)} is offered here`)
     seen.add(`${name} ${selector}`)
   }
   for (const host of httpHosts) {
@@ -106,10 +105,6 @@ function paymentTerms(resources: readonly Resource[], { pricing, own, minRuntime
 
 function bad(message: string): never {
   throw new TrustedPodsError('QUOTE_BAD_REQUEST', message)
-}
-
-function unknown(message: string): never {
-  throw new TrustedPodsError('QUOTE_UNKNOWN_RESOURCE', message)
 }
 
 /** The host of a multiaddr: its first component's value; of IPv6 the /64, which is what one subscriber has. */

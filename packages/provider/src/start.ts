@@ -1,5 +1,5 @@
 /** Puts a provider together and starts it: keys, chain, engine, attester, journal, node, services, rounds. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
@@ -9,9 +9,7 @@ import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { PriceKind, type PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
-import { parsePriceList } from '@trusted-pods/protocol/pricing/price-list.ts'
 import { keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
@@ -21,15 +19,18 @@ import { Capacity } from './capacity.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
+import { keepProviding, serveRecord } from './dht-listing.ts'
 import { requireDiskSpace } from './disk.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
+import { openListing } from './listing.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES } from './pod-row.ts'
+import { loadPrices } from './prices.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
@@ -54,11 +55,14 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   const machine = await openMachine(config, { ...base, log, stack })
   const pods = await openPods(config, { ...base, ...machine, log, stack })
   await serveAll(base.node, answers(config, { ...base, ...machine, ...pods }), { log })
+  const said = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
+  const record = { ...said, sandbox: machine.description.sandbox, listing: openListing(config.stateDir) }
+  if (config.dht) await serveRecord(record, { log })
   // Whoever reaches us finds every protocol there; at the end nobody reaches us any more before anything else closes.
   await base.node.start()
   stack.defer(async () => base.node.stop())
-  const listing = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
-  stack.use(await keepAnnouncing({ ...listing, sandbox: machine.description.sandbox, log }))
+  stack.use(await keepAnnouncing({ ...record, log }))
+  if (config.dht) stack.use(keepProviding({ ...record, bootstrap: config.dht.bootstrap, log }))
   const owned = stack.move()
   const { node, attester } = base
   return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
@@ -90,6 +94,7 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     listen: [...listen],
     announce: [...announce],
     start: false,
+    ...(config.dht && { dht: 'server' as const }),
   })
   return { keys, attester, chain, pricing, journal, node, peerId: node.peerId }
 }
@@ -193,20 +198,4 @@ function ownPayment({ terms }: ProviderConfig, { chain, keys, pricing }: Base): 
     tokens: [toAddress(pricing.token)],
     minUnlockDelaySeconds: terms.minUnlockDelaySeconds,
   }
-}
-
-/** @throws TrustedPodsError QUOTE_PRICES_INVALID, for prices of what is not metered here too. */
-async function loadPrices({ pricesFile, chain }: ProviderConfig): Promise<PricingTable> {
-  const { chainId, token } = chain
-  const table = parsePriceList(await readFile(pricesFile, 'utf8'), {
-    file: pricesFile,
-    chainId,
-    ...(token && { token }),
-  })
-  const unmetered = table.prices.find(({ kind }) => kind === PriceKind.USAGE)
-  if (!unmetered) return table
-  throw new TrustedPodsError(
-    'QUOTE_PRICES_INVALID',
-    `${pricesFile}: ${unmetered.resource} is not metered yet and cannot be priced`,
-  )
 }

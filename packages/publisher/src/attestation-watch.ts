@@ -10,6 +10,7 @@ import { attest, refusedVerdict } from './attest.ts'
 import { dial } from './dial.ts'
 import type { LeaseFacts } from './lease.ts'
 import { isLostConnection } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 import { summarize, type VerdictStore, type VerdictSummary, worsened } from './verdict-summary.ts'
 import { waitMs } from './wait.ts'
 
@@ -30,6 +31,8 @@ export interface AttestationWatchOptions {
   verdicts?: VerdictStore
   /** Go on for as long as the signal lets; otherwise one news is all. */
   follow?: boolean
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -65,10 +68,10 @@ export async function* watchAttestation(
 async function reattest(
   node: Libp2p,
   lease: LeaseFacts,
-  { policy, known, signal }: AttestationWatchOptions & { known: VerdictSummary | undefined },
+  { policy, known, relocate, signal }: AttestationWatchOptions & { known: VerdictSummary | undefined },
 ): Promise<AttestationNews> {
   try {
-    await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+    await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...(signal && { signal }) })
     const { platformIds } = lease.provider
     const { verdict, meter } = await attest(peer, policy, { platformIds, ...(signal && { signal }) })
     if (meter !== lease.channel.terms.meter) throw otherMeter(meter, lease)

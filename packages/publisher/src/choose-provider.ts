@@ -3,11 +3,14 @@ import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
-import { ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
+import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
+import { cost, counters, ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Address } from 'viem'
 import type { ProviderOffer } from './offer.ts'
 import { pricingIn } from './payment.ts'
+
+const SECONDS_PER_MONTH = 2_628_000n
 
 export interface ProviderChoice {
   /** What one replica needs. */
@@ -16,6 +19,8 @@ export interface ProviderChoice {
   /** What we pay in. */
   chainId: bigint
   token: Address
+  /** Base units per hour: none whose announced prices are above. */
+  maxRatePerHour?: bigint
   /** Only this provider: its peer id or its account. */
   only?: string
 }
@@ -26,6 +31,10 @@ export interface RankedOffer {
   readonly pricing: PricingTable
   /** Base units for the pod's first hour, by the announced prices. */
   readonly ratePerHour: bigint
+  /** Base units for what is reserved, by the announced prices, without the start. */
+  readonly costPerHour: bigint
+  /** Of 730 hours. */
+  readonly costPerMonth: bigint
 }
 
 export interface RejectedOffer {
@@ -71,11 +80,26 @@ function judge(offer: ProviderOffer, wanted: ProviderChoice): RankedOffer | Reje
   const short = missing(offer, wanted.resources)
   if (short !== undefined) return { offer, reason: short }
   try {
-    return { offer, pricing, ratePerHour: ratePerHour(pricing, wanted.resources) }
+    return price(offer, pricing, wanted)
   } catch (error) {
     // Its own price list is what cannot be used: the others must not suffer from it.
     return { offer, reason: error instanceof TrustedPodsError ? boundText(error.message) : 'its prices cannot be read' }
   }
+}
+
+function price(
+  offer: ProviderOffer,
+  pricing: PricingTable,
+  { resources, maxRatePerHour }: ProviderChoice,
+): RankedOffer | RejectedOffer {
+  const rate = ratePerHour(pricing, resources)
+  if (maxRatePerHour !== undefined && rate > maxRatePerHour)
+    return {
+      offer,
+      reason: `asks for ${formatAmount(rate, pricing)} per hour, ${formatAmount(maxRatePerHour, pricing)} at most are wanted`,
+    }
+  const costOf = (seconds: bigint) => cost(pricing, counters(resources, pricing, seconds, { starts: 0n }))
+  return { offer, pricing, ratePerHour: rate, costPerHour: costOf(3600n), costPerMonth: costOf(SECONDS_PER_MONTH) }
 }
 
 function isNamed({ peerId, account }: ProviderOffer, name: string): boolean {
@@ -93,9 +117,13 @@ function hasAcceptedEvidence({ attestations }: ProviderOffer, policy: Policy): b
 /** What the machine as a whole is too small for; what is free is asked later. */
 function missing({ capacity }: ProviderOffer, resources: readonly Resource[]): string | undefined {
   if (capacity.length === 0) return undefined
-  for (const { name, quantity } of resources) {
-    const total = capacity.filter((one) => one.name === name).reduce((sum, one) => sum + one.quantity, 0n)
-    if (total < quantity) return `has ${total} of ${name} in all, ${quantity} are needed`
+  for (const { name, selector, quantity } of resources) {
+    const lines = capacity.filter((one) => one.name === name && (selector === '' || one.selector === selector))
+    const total = lines.reduce((sum, one) => sum + one.quantity, 0n)
+    if (total < quantity) {
+      const what = selector === '' ? name : `${name} (${selector})`
+      return `has ${total} of ${what} in all, ${quantity} are needed`
+    }
   }
   return undefined
 }

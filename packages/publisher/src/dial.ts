@@ -3,6 +3,7 @@ import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+import type { Relocate } from './relocate.ts'
 
 /** Whom to dial and where: an opened record has checked both. */
 export interface ProviderAddress {
@@ -13,6 +14,8 @@ export interface ProviderAddress {
 }
 
 export interface DialOptions {
+  /** Asked where the peer is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -28,8 +31,8 @@ const DIAL_TIMEOUT_MS = 15_000
 
 /** Dials the addresses until one answers as that peer.
  * @throws TrustedPodsError WIRE_DIAL_FAILED: no usable address, none reachable, or another peer answered. */
-export async function dial(node: Libp2p, address: ProviderAddress, { signal }: DialOptions = {}): Promise<Peer> {
-  const connection = await connect(node, peerAddresses(address), signal)
+export async function dial(node: Libp2p, address: ProviderAddress, options: DialOptions = {}): Promise<Peer> {
+  const connection = await connectOrFollow(node, address, options)
   return {
     connection,
     self: node.peerId,
@@ -58,6 +61,23 @@ function withPeerId(text: string, peerId: string): Multiaddr[] {
   } catch {
     // One bad address must not hide the good ones beside it.
     return []
+  }
+}
+
+/** Where it was, else where it is announced now: at addresses that were not tried already. */
+async function connectOrFollow(
+  node: Libp2p,
+  address: ProviderAddress,
+  { relocate, signal }: DialOptions,
+): Promise<Connection> {
+  try {
+    return await connect(node, peerAddresses(address), signal)
+  } catch (error) {
+    if (relocate === undefined || !(error instanceof TrustedPodsError)) throw error
+    const announced = await relocate(address, signal ? { signal } : {})
+    const multiaddrs = announced.filter((text) => !address.multiaddrs.includes(text))
+    if (multiaddrs.length === 0) throw error
+    return await connect(node, peerAddresses({ ...address, multiaddrs }), signal)
   }
 }
 

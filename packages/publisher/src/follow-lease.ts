@@ -4,6 +4,7 @@ import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type AttestationNews, watchAttestation } from './attestation-watch.ts'
 import type { LeaseFacts, LeaseStore } from './lease.ts'
+import type { Relocate } from './relocate.ts'
 import { watchStatus } from './status.ts'
 import type { LeaseStatus } from './status-stream.ts'
 
@@ -18,6 +19,8 @@ export interface FollowOptions {
   leases?: Pick<LeaseStore, 'receipts' | 'verdicts'>
   /** Told when the way to the provider is lost, once until it is found again. */
   onLost?: (error: TrustedPodsError) => void
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -26,10 +29,11 @@ export interface FollowOptions {
 export async function* followLease(
   node: Libp2p,
   lease: LeaseFacts,
-  { policy, leases = {}, onLost, signal }: FollowOptions,
+  { policy, leases = {}, onLost, relocate, signal }: FollowOptions,
 ): AsyncGenerator<LeaseNews> {
   const over = new AbortController()
-  const common = { follow: true, signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal }
+  const way = relocate ? { relocate } : {}
+  const common = { ...way, follow: true, signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal }
   const { receipts, verdicts } = leases
   const patience = { tries: Number.POSITIVE_INFINITY, ...(onLost && { onLost }) }
   const sources = [

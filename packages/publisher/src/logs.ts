@@ -13,6 +13,7 @@ import { boundText, throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { dial, type Peer } from './dial.ts'
 import type { LeaseFacts } from './lease.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 
 export interface LogsOptions {
   /** Only this container. */
@@ -21,6 +22,8 @@ export interface LogsOptions {
   follow?: boolean
   /** Begin with this many of the last lines of each container; absent: all that are kept. */
   tail?: number
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -36,11 +39,11 @@ export interface LogLine {
 /** Lines in the order in which the provider sends them; after a lost connection, those after the last one seen.
  * @throws TrustedPodsError WIRE_… when the provider stays away; STATUS_… with remote. */
 export async function* readLogs(node: Libp2p, lease: LeaseFacts, options: LogsOptions = {}): AsyncGenerator<LogLine> {
-  const { signal } = options
+  const { relocate, signal } = options
   const seen = new Map<string, bigint>()
   for (let tries = 1; ; tries++) {
     try {
-      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+      await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...(signal && { signal }) })
       // On a later connection all kept lines are asked for: how many are new is not known.
       const request = seen.size === 0 ? options : withoutTail(options)
       for await (const line of streamLogs(peer, lease, request)) {

@@ -18,17 +18,36 @@ export interface ProviderOffer extends ProviderAddress {
   readonly expiresAt: Date
 }
 
-export function toOffer({ record, peerId, account, multiaddrs }: OpenedRecord): ProviderOffer {
+/** Each part is read when it is asked for: most offers of a long list never are. */
+export function toOffer(opened: OpenedRecord): ProviderOffer {
   return {
-    account,
-    peerId: peerId.toString(),
-    multiaddrs: multiaddrs.map(String),
-    region: record.region,
-    sandbox: record.sandbox,
-    pricing: record.pricing,
-    capacity: record.capacity,
-    attestations: record.attestations,
-    expiresAt: new Date(Number(record.expiresAtMs)),
+    get account() {
+      return opened.account
+    },
+    get peerId() {
+      return opened.peerId.toString()
+    },
+    get multiaddrs() {
+      return opened.multiaddrs.map(String)
+    },
+    get region() {
+      return opened.record.region
+    },
+    get sandbox() {
+      return opened.record.sandbox
+    },
+    get pricing() {
+      return opened.record.pricing
+    },
+    get capacity() {
+      return opened.record.capacity
+    },
+    get attestations() {
+      return opened.record.attestations
+    },
+    get expiresAt() {
+      return new Date(Number(opened.record.expiresAtMs))
+    },
   }
 }
 

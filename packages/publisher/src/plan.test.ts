@@ -78,9 +78,23 @@ function announcedAt(amount: string): PricingTable {
   return { ...pricing, prices }
 }
 
-test('a plan tells the cost of an hour, a day and a start apart from the rate that the channel allows', () => {
-  const { costPerHour, costPerDay, costOfStart, ratePerHour } = plan()
-  assert.deepEqual([costPerHour, costPerDay, costOfStart, ratePerHour], [22_500n, 540_000n, 1000n, 23_500n])
+test('a plan tells the cost of an hour, a day, a month and a start apart from the rate that the channel allows', () => {
+  const { costPerHour, costPerDay, costPerMonth, costOfStart, ratePerHour } = plan()
+  assert.deepEqual([costPerHour, costPerDay, costPerMonth], [22_500n, 540_000n, 730n * 22_500n])
+  assert.deepEqual([costOfStart, ratePerHour], [1000n, 23_500n])
+})
+
+test('a plan tells until when the deposit lasts, and how long the place is kept', () => {
+  const now = new Date('2026-05-01T10:00:00Z')
+  const at = (quote: AgreedQuote, deposit: DepositChoice) =>
+    makePlan(quote, { offer: OFFER, verdict: VERDICT, deposit, now })
+  assert.deepEqual(at(agreed(), { kind: 'amount', amount: 70_500n }).runsUntil, new Date('2026-05-01T13:00:00Z'))
+  assert.equal(at(agreed(), { kind: 'amount', amount: 10n ** 30n }).runsUntil, undefined)
+  assert.equal(at(agreed({ ratePerHour: '0' }), { kind: 'amount', amount: 70_500n }).runsUntil, undefined)
+  assert.equal(plan().heldUntil, undefined)
+  const held = agreed()
+  held.quote.holdExpiresAtMs = BigInt(EXPIRES_AT.getTime())
+  assert.deepEqual(at(held, { kind: 'amount', amount: 70_500n }).heldUntil, EXPIRES_AT)
 })
 
 test('a day is paid in unless told otherwise; hours and amounts are taken as they are', () => {

@@ -7,6 +7,7 @@ import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { cost, counters, ratePerHour as rateOf } from '@trusted-pods/protocol/pricing/price.ts'
+import { heldUntil } from '@trusted-pods/protocol/pricing/quote.ts'
 import type { Address } from 'viem'
 import type { ProviderOffer } from './offer.ts'
 import type { AgreedQuote } from './quote.ts'
@@ -17,6 +18,9 @@ export type DepositChoice =
   | { readonly kind: 'amount'; readonly amount: bigint }
   /** What the rate allows in that time. */
   | { readonly kind: 'hours'; readonly hours: number }
+
+const MS_PER_HOUR = 3_600_000n
+const SECONDS_PER_MONTH = 2_628_000n
 
 /** A day: a first pod does not die overnight, and what is not used comes back. */
 export const DEFAULT_DEPOSIT: DepositChoice = { kind: 'hours', hours: 24 }
@@ -35,6 +39,8 @@ export interface Plan {
   /** Base units for what is reserved. */
   readonly costPerHour: bigint
   readonly costPerDay: bigint
+  /** A month is 730 hours. */
+  readonly costPerMonth: bigint
   /** Base units, once for a start. */
   readonly costOfStart: bigint
   /** The most that the provider can claim for an hour, base units. */
@@ -46,9 +52,13 @@ export interface Plan {
   readonly depositRaisedFrom?: bigint
   /** How long the deposit lasts at the rate; absent: for ever, the rate is 0. */
   readonly depositHours?: number
+  /** When it is used up at the rate, did the pod start now; absent: never. */
+  readonly runsUntil?: Date
   /** How long the refund waits when the provider is gone. */
   readonly unlockDelaySeconds: number
   readonly quoteExpiresAt: Date
+  /** Until when the provider keeps the place; absent: it is ours only while nobody else takes it. */
+  readonly heldUntil?: Date
   readonly priceChanges: readonly string[]
   /** What leaves this machine, and who can read it. */
   readonly sends: readonly { readonly what: string; readonly to: string }[]
@@ -60,17 +70,19 @@ export interface PlanOptions {
   /** The price list that the provider announced in the token of the quote. */
   announced?: PricingTable
   deposit?: DepositChoice
+  now?: Date
 }
 
 /** @throws TrustedPodsError CHANNEL_UNDERFUNDED when the deposit asked for is below what the provider takes. */
 export function makePlan(
   quote: AgreedQuote,
-  { offer, verdict, announced, deposit = DEFAULT_DEPOSIT }: PlanOptions,
+  { offer, verdict, announced, deposit = DEFAULT_DEPOSIT, now = new Date() }: PlanOptions,
 ): Plan {
   const { pricing, payment, resources } = quote.quote
   const ratePerHour = BigInt(payment.ratePerHour)
   const announcedRatePerHour = announced && announcedRate(announced, resources)
   const { amount, raisedFrom } = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
+  const held = heldUntil(quote.quote)
   const priced = (seconds: bigint, starts: bigint) => cost(pricing, counters(resources, pricing, seconds, { starts }))
   return {
     provider: {
@@ -84,16 +96,29 @@ export function makePlan(
     pricing,
     costPerHour: priced(3600n, 0n),
     costPerDay: priced(86_400n, 0n),
+    costPerMonth: priced(SECONDS_PER_MONTH, 0n),
     costOfStart: priced(0n, 1n),
     ratePerHour,
     ...(announcedRatePerHour !== undefined && { announcedRatePerHour }),
     deposit: amount,
     ...(raisedFrom !== undefined && { depositRaisedFrom: raisedFrom }),
-    ...(ratePerHour > 0n && { depositHours: Number((amount * 100n) / ratePerHour) / 100 }),
+    ...(ratePerHour > 0n && lasting(amount, ratePerHour, now)),
     unlockDelaySeconds: Math.max(payment.minUnlockDelaySeconds, MIN_UNLOCK_DELAY_SECONDS),
     quoteExpiresAt: quote.expiresAt,
+    ...(held && { heldUntil: held }),
     priceChanges: quote.priceChanges,
     sends: whatIsSent(formatAmount(amount, pricing)),
+  }
+}
+
+/** The last moment that a Date can hold: a deposit that outlasts it lasts for ever to people. */
+const LAST_MS = 8_640_000_000_000_000n
+
+function lasting(deposit: bigint, ratePerHour: bigint, now: Date): Pick<Plan, 'depositHours' | 'runsUntil'> {
+  const endMs = BigInt(now.getTime()) + (deposit * MS_PER_HOUR) / ratePerHour
+  return {
+    depositHours: Number((deposit * 100n) / ratePerHour) / 100,
+    ...(endMs <= LAST_MS && { runsUntil: new Date(Number(endMs)) }),
   }
 }
 

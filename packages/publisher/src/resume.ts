@@ -12,6 +12,7 @@ import type { Lease, LeaseStore } from './lease.ts'
 import { channelPayer } from './payment.ts'
 import { provision } from './provision.ts'
 import { whileLost } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 import { withLiveQuote } from './requote.ts'
 import { serveImages } from './serve-images.ts'
 import { watchStatus } from './status.ts'
@@ -24,6 +25,8 @@ export interface ResumeOptions {
   /** Holds the blocks that were published then. */
   blockstore: Blockstore
   leases: LeaseStore
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -31,8 +34,9 @@ export interface ResumeOptions {
  * @throws TrustedPodsError STATUS_NOT_RUNNING when the lease is closing or has ended; else as `deploy`. */
 export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncGenerator<DeployEvent> {
   const { node, chain, policy, blockstore, leases } = options
+  const relocate = options.relocate ? { relocate: options.relocate } : {}
   const signal = options.signal ? { signal: options.signal } : {}
-  const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...signal }
+  const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...relocate, ...signal }
   if (lease.kind === 'closing' || lease.kind === 'ended') {
     throw new TrustedPodsError(
       'STATUS_NOT_RUNNING',
@@ -47,7 +51,7 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
   yield { step: 'channel', lease: funded }
   await using peers = new AsyncDisposableStack()
   const prove = async () => {
-    const peer = peers.use(await dial(node, lease.provider, signal))
+    const peer = peers.use(await dial(node, lease.provider, { ...relocate, ...signal }))
     return attest(peer, policy, { platformIds: lease.provider.platformIds, ...signal })
   }
   const attested = await whileLost(prove, signal)

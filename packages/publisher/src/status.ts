@@ -11,6 +11,7 @@ import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { isFinal } from './pod-status.ts'
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 import { type LeaseStatus, readStatuses } from './status-stream.ts'
 
 export interface WatchOptions {
@@ -22,6 +23,8 @@ export interface WatchOptions {
   tries?: number
   /** Told when the way to the provider is lost, once until it is found again. */
   onLost?: (error: TrustedPodsError) => void
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -35,12 +38,12 @@ export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, receipts, tries = RECONNECT_TRIES, onLost, signal }: WatchOptions = {},
+  { follow = false, receipts, tries = RECONNECT_TRIES, onLost, relocate, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const watch = watchReceipts(lease, receipts)
   for (let made = 1; ; made++) {
     try {
-      await using peer = await dial(node, lease.provider, signal ? { signal } : {})
+      await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...(signal && { signal }) })
       for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
         made = 1
         yield status

@@ -21,6 +21,7 @@ import { dial } from './dial.ts'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
 import { type ReceiptView, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, whileLost } from './reconnect.ts'
+import type { Relocate } from './relocate.ts'
 import {
   channelOf,
   closeWithoutProvider,
@@ -36,6 +37,8 @@ export interface StopOptions {
   leases: LeaseStore
   /** What is going on, for people. */
   report?: (text: string) => void
+  /** Where the provider is now, when it does not answer where it was. */
+  relocate?: Relocate
   signal?: AbortSignal
 }
 
@@ -96,13 +99,13 @@ function whyWithoutProvider(error: unknown): string | undefined {
   return `the provider does not stop the pod (${error.code})`
 }
 
-async function requestStop(lease: LeaseFacts, { node, ...options }: StopOptions): Promise<Settlement> {
+async function requestStop(lease: LeaseFacts, { node, relocate, ...options }: StopOptions): Promise<Settlement> {
   const signal = options.signal ? { signal: options.signal } : {}
   const message = { podId: fromHex(lease.id) ?? new Uint8Array() }
   const ask = { request: StopRequestSchema, message, response: StopResponseSchema }
   return await whileLost(
     async () => {
-      await using peer = await dial(node, lease.provider, signal)
+      await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...signal })
       return requireSettlement(await request(peer.connection, STOP, ask, signal))
     },
     { tries: STOP_TRIES, ...signal },

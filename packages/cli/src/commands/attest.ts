@@ -7,10 +7,11 @@ import { dial } from '@trusted-pods/publisher/dial.ts'
 import { type ProviderOffer, platformIds } from '@trusted-pods/publisher/offer.ts'
 import type { Command } from 'commander'
 import { loadConfig } from '../config.ts'
-import { loadPolicy, openChain, openNode, readProviders } from '../connections.ts'
+import { loadPolicy, openChain, openNode } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { writeEvidenceFile } from '../evidence-files.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { readProviders } from '../registry.ts'
 import type { Run } from './command.ts'
 
 interface AttestFlags {

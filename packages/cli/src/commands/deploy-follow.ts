@@ -14,6 +14,7 @@ import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { curlCommand, formatStatus, statusJson } from '../format-status.ts'
 import type { LeaseFiles } from '../lease-store.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
+import { relocation } from '../registry.ts'
 
 export type Followed = { readonly kind: 'running' } | { readonly kind: 'not-confirmed' }
 
@@ -31,7 +32,8 @@ export async function resume(
   await using own = await openNode(context)
   await using blocks = await openBlocks(context, lease.id)
   const { blockstore } = blocks
-  const events = resumeLease(lease, { node: own.node, chain, policy, blockstore, leases, signal: context.signal })
+  const parts = { node: own.node, chain, policy, blockstore, leases, ...relocation(context) }
+  const events = resumeLease(lease, { ...parts, signal: context.signal })
   await follow(context, events, leases, lease)
   await removeBlocks(context, lease.id)
   return EXIT.OK

@@ -11,13 +11,14 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { openBlocks, removeBlocks, sweepBlocks } from '../blocks.ts'
 import { type Config, loadConfig, required } from '../config.ts'
 import { askYesNo, isInteractive, requireSomebodyToAsk } from '../confirm.ts'
-import { loadPolicy, openLeases, openNode, openPayingChain, readProviders } from '../connections.ts'
+import { loadPolicy, openLeases, openNode, openPayingChain } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { parseDeposit } from '../deposit.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { planJson } from '../format-plan.ts'
 import { imagePublisher } from '../image-publisher.ts'
 import { DEFAULT_MANIFEST, type ManifestFile, readManifest, readSecrets } from '../manifest-file.ts'
+import { readProviders } from '../registry.ts'
 import { parseLimits } from '../spend-limits.ts'
 import { countOf, formatQuantity } from '../units.ts'
 import type { Run } from './command.ts'
@@ -51,6 +52,21 @@ export function addDeploy(program: Command, run: Run): void {
     .option('--resume <lease>', 'go on with a lease that an earlier run left')
     .action((path: string, flags: DeployFlags, command: Command) =>
       run(command, (context) => start(context, path, flags)),
+    )
+}
+
+/** `trustedpods plan`: the same as `deploy --dry-run`. */
+export function addPlan(program: Command, run: Run): void {
+  program
+    .command('plan')
+    .argument('[manifest]', 'manifest to plan for', DEFAULT_MANIFEST)
+    .description('show what a deployment would cost and send to whom; no money moves, nothing secret is sent')
+    .option('--deposit <amount>', 'what to put into the channel, as 1.5 or "1.5 USDC"')
+    .option('--hours <n>', 'put in what the pod can cost in this time (default: 24)', parseHours)
+    .option('--provider <id>', 'only this provider: its peer id or account')
+    .option('--policy <file>', 'policy in place of the configured one')
+    .action((path: string, flags: DeployFlags, command: Command) =>
+      run(command, (context) => deploy(context, path, { ...flags, dryRun: true })),
     )
 }
 

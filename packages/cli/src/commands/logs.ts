@@ -6,6 +6,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { forTerminal, toJsonLine } from '../output.ts'
 import { tellWaiting } from '../patience.ts'
+import { relocation } from '../registry.ts'
 import type { Run } from './command.ts'
 
 interface LogsFlags {
@@ -36,6 +37,7 @@ async function logs(context: Context, reference: string | undefined, flags: Logs
   const options: LogsOptions = {
     follow,
     signal,
+    ...relocation(context),
     ...(container !== undefined && { container }),
     ...(tail !== undefined && { tail }),
   }

@@ -17,6 +17,7 @@ import { formatStatus, statusJson } from '../format-status.ts'
 import { shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
 import { ONLY_TELL, type Reaction, type Reactions } from '../reactions.ts'
+import { relocation } from '../registry.ts'
 import { endLease } from './stop.ts'
 
 export interface FollowFlags {
@@ -38,7 +39,13 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   let code: ExitCode = EXIT.OK
   const onLost = ({ code, message }: TrustedPodsError) =>
     output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
-  for await (const news of followLease(own.node, lease, { ...(policy && { policy }), leases, onLost, signal })) {
+  for await (const news of followLease(own.node, lease, {
+    ...(policy && { policy }),
+    ...relocation(context),
+    leases,
+    onLost,
+    signal,
+  })) {
     waiting[Symbol.dispose]()
     if (news.kind === 'status') code = tellStatus(context, lease, news.status)
     else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {

@@ -15,6 +15,7 @@ import { formatStatus, statusJson } from '../format-status.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
 import { REACTIONS } from '../reactions.ts'
+import { relocation } from '../registry.ts'
 import type { Run } from './command.ts'
 import { type FollowFlags, follow, loadPolicyAloud } from './status-follow.ts'
 
@@ -78,9 +79,10 @@ async function ask(context: Context, lease: Lease, policy?: Policy): Promise<[Le
   const { signal } = context
   await using own = await openNode(context)
   using _ = tellWaiting(context.output, 'the provider to answer')
-  const status = firstOf(watchStatus(own.node, lease, { receipts, signal }))
+  const way = { ...relocation(context), signal }
+  const status = firstOf(watchStatus(own.node, lease, { receipts, ...way }))
   if (!policy) return [await status]
-  return await Promise.all([status, firstOf(watchAttestation(own.node, lease, { policy, verdicts, signal }))])
+  return await Promise.all([status, firstOf(watchAttestation(own.node, lease, { policy, verdicts, ...way }))])
 }
 
 async function firstOf<T>(items: AsyncIterable<T>): Promise<T> {

@@ -11,6 +11,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { receiptJson } from '../format-status.ts'
 import { leaseJson, shortId } from '../lease-view.ts'
+import { relocation } from '../registry.ts'
 import { formatDuration } from '../units.ts'
 import type { Run } from './command.ts'
 
@@ -45,7 +46,7 @@ export async function endLease(context: Context, lease: Lease): Promise<void> {
   const chain = await openPayingChain(config, context)
   await using own = await openNode(context)
   const report = (text: string) => output.step('status', text)
-  const outcome = await stopLease(chain, lease, { node: own.node, leases, report, signal })
+  const outcome = await stopLease(chain, lease, { node: own.node, leases, report, ...relocation(context), signal })
   await removeBlocks(context, lease.id)
   output.result(formatOutcome(outcome), outcomeJson(outcome))
   if (outcome.receipt.kind === 'invalid')

@@ -1,6 +1,7 @@
 /** The registry contract: announcing and leaving as a provider, paging through the rows. Spec: spec/REGISTRY.md#contract. */
 import { type Address, encodeFunctionData, type Hex, hexToBytes, parseAbiItem } from 'viem'
 import { toHex } from '../bytes.ts'
+import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
 import { type Chain, requireWallet } from './client.ts'
 import { providerRegistryAbi } from './gen/provider-registry.ts'
@@ -55,7 +56,7 @@ export async function readEntry(chain: Chain, provider: Address): Promise<Regist
     functionName: 'entryOf',
     args: [provider],
   })
-  const entry = await fromChain('reading the registry', read)
+  const entry = await fromChain(READING, read)
   return entry.index === 0 ? undefined : toEntry(provider, entry)
 }
 
@@ -66,31 +67,61 @@ export interface PageOptions {
   readonly blockNumber: bigint
 }
 
-/** Rows from `start`; empty past the end. */
+/** Rows from `start`; empty past the end.
+ * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when they cannot be read, or the answer is no page. */
 export async function readPage(chain: Chain, { start, limit, blockNumber }: PageOptions): Promise<RegistryEntry[]> {
-  const call = {
-    address: chain.registry,
-    abi: providerRegistryAbi,
-    functionName: 'page',
-    args: [start, limit],
-    blockNumber,
-  } as const
-  const rows = await fromChain('reading the registry', chain.public.readContract(call))
-  return rows.map((row) => toEntry(row.provider, row.entry))
+  const data = encodeFunctionData({ abi: providerRegistryAbi, functionName: 'page', args: [start, limit] })
+  const answer = await fromChain(READING, chain.public.call({ to: chain.registry, data, blockNumber }))
+  return decodePage(answer.data ?? '0x')
 }
 
-/** The records that the provider announced in the row's block; the contract holds the digest of the last. */
-export async function readRecords(chain: Chain, { provider, updatedBlock }: RegistryEntry): Promise<Uint8Array[]> {
-  const block = { fromBlock: updatedBlock, toBlock: updatedBlock }
+const READING = 'reading the registry'
+/** Hex digits of an ABI word. */
+const WORD = 64
+/** provider; digest, index, seq, updatedBlock, exitAt, bond, codec. */
+const ROW_WORDS = 8
+
+/** By hand: ten thousand rows take the general decoder longer than the node takes to answer. */
+function decodePage(data: Hex): RegistryEntry[] {
+  const word = (index: number) => data.slice(2 + index * WORD, 2 + (index + 1) * WORD)
+  const count = Number(`0x${word(1) || '0'}`)
+  if (data.length !== 2 + WORD * (2 + count * ROW_WORDS))
+    throw new TrustedPodsError('CHANNEL_RPC_UNAVAILABLE', `${READING} failed: ${data.length} digits are no page`)
+  return Array.from({ length: count }, (_, row) => {
+    const field = (index: number) => word(2 + row * ROW_WORDS + index)
+    return {
+      provider: `0x${field(0).slice(-40)}`,
+      digest: `0x${field(1)}`,
+      seq: Number(`0x${field(3)}`),
+      updatedBlock: BigInt(`0x${field(4)}`),
+      exitAt: Number(`0x${field(5)}`),
+      bond: BigInt(`0x${field(6)}`),
+      codec: Number(`0x${field(7)}`),
+    }
+  })
+}
+
+/** An announcement in the log. */
+export interface AnnouncedRecord {
+  readonly provider: Address
+  readonly bytes: Uint8Array
+}
+
+/** What these providers announced in the blocks from the first of the rows to the last, superseded records too: which one is
+ * the record, the digest in the row says.
+ * @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE, also when the endpoint gives out no range that long. */
+export async function readRecords(chain: Chain, entries: readonly RegistryEntry[]): Promise<AnnouncedRecord[]> {
+  const blocks = entries.map(({ updatedBlock }) => updatedBlock).sort((a, b) => (a < b ? -1 : 1))
   const query = {
     address: chain.registry,
     event: PROVIDER_UPDATED,
-    args: { provider },
-    ...block,
+    args: { provider: entries.map(({ provider }) => provider) },
+    fromBlock: blocks[0] ?? 0n,
+    toBlock: blocks.at(-1) ?? 0n,
     strict: true,
   } as const
-  const logs = await fromChain('reading a registry record', chain.public.getLogs(query))
-  return logs.map((log) => hexToBytes(log.args.record))
+  const logs = await fromChain('reading registry records', chain.public.getLogs(query))
+  return logs.map(({ args }) => ({ provider: args.provider, bytes: hexToBytes(args.record) }))
 }
 
 async function approveBond(chain: Chain, { signal }: TransactOptions): Promise<void> {

@@ -57,7 +57,15 @@ const RESOURCES: fc.Arbitrary<readonly ResourceManifest[]> = fc
   )
 
 const VOLUME: fc.Arbitrary<VolumeManifest> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('volume', 'emptyDir'), name: LABEL, storageBytes: fc.bigInt(1n, 2n ** 50n) }),
+  fc.record(
+    {
+      kind: fc.constantFrom('volume', 'emptyDir'),
+      name: LABEL,
+      storageBytes: fc.bigInt(1n, 2n ** 50n),
+      storageClass: fc.constantFrom('nvme', 'ssd'),
+    },
+    { requiredKeys: ['kind', 'name', 'storageBytes'] },
+  ),
   fc.record({
     kind: fc.constant('secret'),
     name: LABEL,

@@ -201,6 +201,8 @@ const REFUSED: readonly [change: Change, message: string][] = [
   [volume(0, { storageBytes: 2n ** 63n }), 'volumes[0].storage_bytes: 9223372036854775808, wanted 1 to'],
   [volume(0, { secret: new Uint8Array(1) }), 'volumes[0].secret: 1 bytes, only a secret has content'],
   [volume(1, { storageBytes: 1n }), 'volumes[1].storage_bytes: 1, a secret has 0'],
+  [volume(0, { storageClass: ' nvme' }), 'volumes[0].storage_class: " nvme", wanted 1 to 64'],
+  [volume(1, { storageClass: 'nvme' }), 'volumes[1].storage_class: "nvme", a secret has none'],
   [volume(1, { secret: new Uint8Array(262145) }), 'volumes[1].secret: 262145 bytes, at most 262144'],
   [(pod) => (pod.quoteDigest = new Uint8Array(31)), 'quote_digest: 31 bytes, wanted 32, or none'],
   [

@@ -4,6 +4,7 @@ import { type Pod, type Replicas, type Volume, VolumeType } from '../gen/trusted
 import { MAX_CONTAINERS, MAX_SECRET_BYTES, MAX_VOLUMES } from '../wire/protocols.ts'
 import { checkContainer, checkListLength, refuse, show } from './check-container.ts'
 import { MAX_REPLICAS } from './manifest.ts'
+import { isSelector, SELECTOR } from './names.ts'
 import { portsClash, toPortManifest } from './ports-clash.ts'
 import { MAX_QUANTITY } from './quantity.ts'
 import { podResources } from './resources.ts'
@@ -27,7 +28,13 @@ export function checkPod(pod: Pod): void {
 }
 
 function checkVolume(volume: Volume, path: string): void {
-  const { type, storageBytes, secret } = volume
+  const { type, storageBytes, storageClass, secret } = volume
+  if (storageClass !== '' && (type === VolumeType.SECRET || !isSelector(storageClass)))
+    refuse(
+      `${path}.storage_class`,
+      show(storageClass),
+      type === VolumeType.SECRET ? 'a secret has none' : `wanted ${SELECTOR}`,
+    )
   if (type === VolumeType.SECRET) {
     if (storageBytes !== 0n) refuse(`${path}.storage_bytes`, String(storageBytes), 'a secret has 0')
     if (secret.length > MAX_SECRET_BYTES)

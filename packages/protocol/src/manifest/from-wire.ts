@@ -67,7 +67,8 @@ function toVolumeManifest(
 ): VolumeManifest {
   if (volume.type !== VolumeType.SECRET) {
     const kind = volume.type === VolumeType.EMPTY_DIR ? 'emptyDir' : 'volume'
-    return { kind, name, storageBytes: volume.storageBytes }
+    const { storageBytes, storageClass } = volume
+    return { kind, name, storageBytes, ...(storageClass !== '' && { storageClass }) }
   }
   secrets.set(name, volume.secret)
   return { kind: 'secret', name, content: { kind: 'source', source: name } }

@@ -65,9 +65,15 @@ export interface ReplicasManifest {
 
 /** Inline volumes and volumes read from the wire have a name made up for them. */
 export type VolumeManifest =
-  | { readonly kind: 'volume'; readonly name: string; readonly storageBytes: bigint }
-  | { readonly kind: 'emptyDir'; readonly name: string; readonly storageBytes: bigint }
+  | ({ readonly kind: 'volume'; readonly name: string } & StorageManifest)
+  | ({ readonly kind: 'emptyDir'; readonly name: string } & StorageManifest)
   | { readonly kind: 'secret'; readonly name: string; readonly content: SecretContent }
+
+export interface StorageManifest {
+  readonly storageBytes: bigint
+  /** Absent: any. */
+  readonly storageClass?: string
+}
 
 export type SecretContent =
   /** Path of a file, relative to the manifest's folder unless absolute. */

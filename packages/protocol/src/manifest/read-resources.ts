@@ -1,7 +1,13 @@
 /** The manifest's resources: quantities in their units, defaults for what every container needs. Spec:
  * spec/MANIFEST.md#resources. Pure. */
 import { describe, type Fields, readFields, readMap, readText } from './fields.ts'
-import { DEFAULT_CPU_MILLIS, DEFAULT_MEMORY_BYTES, DEFAULT_STORAGE_BYTES, type ResourceManifest } from './manifest.ts'
+import {
+  DEFAULT_CPU_MILLIS,
+  DEFAULT_MEMORY_BYTES,
+  DEFAULT_STORAGE_BYTES,
+  type ResourceManifest,
+  type StorageManifest,
+} from './manifest.ts'
 import { isSelector, SELECTOR } from './names.ts'
 import { nearestKey } from './nearest-key.ts'
 import { formatQuantity, readQuantity } from './quantity.ts'
@@ -133,20 +139,28 @@ function checkLeast(name: ResourceName, quantity: bigint, node: YamlNode): void 
   }
 }
 
-/** A volume's resources: {storage: 1Gi}. @param volume Where a missing size is reported. */
-export function readStorage(node: YamlNode | undefined, volume: YamlPlace): bigint {
-  const storage = node === undefined ? undefined : readFields(node, ['storage']).storage
-  if (storage === undefined) {
-    if (node !== undefined && (node.kind !== 'map' || node.entries.length > 0)) return 0n
+/** A volume's resources: {storage: 1Gi} or {storage: {quantity: 1Gi, class: nvme}}. @param volume Where a missing size is reported. */
+export function readStorage(node: YamlNode | undefined, volume: YamlPlace): StorageManifest {
+  const map = node === undefined ? undefined : readMap(node, 'a map such as {storage: 1Gi}')
+  if (map !== undefined) readFields(map, ['storage'])
+  const entry = map?.entries.find(({ key }) => key === 'storage')
+  if (entry === undefined) {
+    if (node !== undefined && (node.kind !== 'map' || node.entries.length > 0)) return { storageBytes: 0n }
     const shown = formatQuantity(DEFAULT_STORAGE_BYTES)
     warn(volume, `no storage is asked for: ${shown} will be reserved and paid for`, {
       hint: `add resources: {storage: ${shown}}`,
     })
-    return DEFAULT_STORAGE_BYTES
+    return { storageBytes: DEFAULT_STORAGE_BYTES }
   }
-  const bytes = readAmount(storage, { unit: 'one' }) ?? 0n
-  if (bytes === 0n && storage.kind === 'scalar' && readQuantity(storage.text).kind === 'quantity') {
-    fail(storage, 'storage is 0, wanted more', { hint: 'what is kept has to be reserved and paid for' })
+  const { quantityNode, selector } = readDemand(entry, resourceKind('storage').selectorKey)
+  const storageBytes = quantityNode === undefined ? 0n : readSize(quantityNode)
+  return { storageBytes, ...(selector !== '' && { storageClass: selector }) }
+}
+
+function readSize(node: YamlNode): bigint {
+  const bytes = readAmount(node, { unit: 'one' }) ?? 0n
+  if (bytes === 0n && node.kind === 'scalar' && readQuantity(node.text).kind === 'quantity') {
+    fail(node, 'storage is 0, wanted more', { hint: 'what is kept has to be reserved and paid for' })
   }
   return bytes
 }

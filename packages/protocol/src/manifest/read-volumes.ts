@@ -71,7 +71,7 @@ export function readVolume(place: YamlNode, nodes: VolumeNodes): VolumeManifest 
     if (node !== undefined)
       fail(node, `${key} is given for a volume of type ${kind}`, { hint: `${key} needs type: secret` })
   }
-  return { kind, name, storageBytes: readStorage(nodes.resources, place) }
+  return { kind, name, ...readStorage(nodes.resources, place) }
 }
 
 function readType(place: YamlNode, nodes: VolumeNodes): (typeof TYPES)[number] {

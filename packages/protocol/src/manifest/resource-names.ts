@@ -14,7 +14,7 @@ interface ResourceKind {
 const KINDS = {
   cpu: { unit: 'milli', counts: 'millicores', selectorKey: 'model' },
   memory: { unit: 'one', counts: 'bytes' },
-  storage: { unit: 'one', counts: 'bytes', derived: 'volumes' },
+  storage: { unit: 'one', counts: 'bytes', selectorKey: 'class', derived: 'volumes' },
   'ephemeral-storage': { unit: 'one', counts: 'bytes', selectorKey: 'class' },
   'nvidia.com/gpu': { unit: 'one', counts: 'devices', selectorKey: 'model' },
   'trustedpods/ip': { unit: 'one', counts: 'addresses', selectorKey: 'class' },

@@ -36,6 +36,8 @@ test('one replica needs the sum of its containers, its volumes and its published
     volumes: [
       { type: VolumeType.VOLUME, storageBytes: 1000n },
       { type: VolumeType.EMPTY_DIR, storageBytes: 24n },
+      { type: VolumeType.VOLUME, storageBytes: 5n, storageClass: 'nvme' },
+      { type: VolumeType.VOLUME, storageBytes: 6n, storageClass: 'nvme' },
       { type: VolumeType.SECRET, secret: new Uint8Array(9) },
     ],
   })
@@ -44,6 +46,7 @@ test('one replica needs the sum of its containers, its volumes and its published
     ['cpu', 107n, 'EPYC'],
     ['memory', 12n],
     ['storage', 1024n],
+    ['storage', 11n, 'nvme'],
     ['nvidia.com/gpu', 2n, 'A100'],
     ['nvidia.com/gpu', 1n, 'H100'],
     ['trustedpods/port', 2n],

@@ -2,19 +2,19 @@
  * spec/MANIFEST.md#totals. Pure. */
 import { create } from '@bufbuild/protobuf'
 import { type Pod, type Resource, ResourceSchema } from '../gen/trustedpods/v0/pod_pb.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, StorageManifest } from './manifest.ts'
 import { isResourceName, RESOURCE_NAMES } from './resource-names.ts'
 
 /** One entry per name and selector, in the order of RESOURCE_NAMES, then of selectors: the containers' resources, `storage`
- * for every volume, `trustedpods/port` for every port that is published (HTTP hosts are not). */
+ * of its class for every volume, `trustedpods/port` for every port that is published (HTTP hosts are not). */
 export function podResources(pod: Pod): Resource[] {
-  return addUp({ containers: pod.containers, storageBytes: pod.volumes.map((volume) => volume.storageBytes) })
+  return addUp({ containers: pod.containers, volumes: pod.volumes })
 }
 
 /** The same before there are images. */
 export function manifestResources(manifest: Manifest): Resource[] {
-  const storageBytes = manifest.volumes.map((volume) => (volume.kind === 'secret' ? 0n : volume.storageBytes))
-  return addUp({ containers: manifest.containers, storageBytes })
+  const volumes = manifest.volumes.flatMap((volume) => (volume.kind === 'secret' ? [] : [volume]))
+  return addUp({ containers: manifest.containers, volumes })
 }
 
 interface Demand {
@@ -28,12 +28,13 @@ interface Parts {
     readonly resources: readonly Demand[]
     readonly ports: readonly { readonly httpHost: string }[]
   }[]
-  readonly storageBytes: readonly bigint[]
+  readonly volumes: readonly StorageManifest[]
 }
 
 function addUp(parts: Parts): Resource[] {
   const demands: Demand[] = parts.containers.flatMap((container) => container.resources)
-  for (const quantity of parts.storageBytes) demands.push({ name: 'storage', quantity, selector: '' })
+  for (const { storageBytes: quantity, storageClass: selector = '' } of parts.volumes)
+    demands.push({ name: 'storage', quantity, selector })
   const published = parts.containers.flatMap((container) => container.ports).filter((port) => port.httpHost === '')
   demands.push({ name: 'trustedpods/port', quantity: BigInt(published.length), selector: '' })
   return merge(demands).toSorted(byNameThenSelector)

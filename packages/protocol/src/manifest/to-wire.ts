@@ -20,7 +20,7 @@ import {
 } from '../gen/trustedpods/v0/pod_pb.ts'
 import { type PricingTable, PricingTableSchema } from '../gen/trustedpods/v0/pricing_pb.ts'
 import { MAX_SECRET_BYTES, PROVISION } from '../wire/protocols.ts'
-import type { ContainerManifest, Manifest, SecretContent, VolumeManifest } from './manifest.ts'
+import type { ContainerManifest, Manifest, SecretContent, StorageManifest, VolumeManifest } from './manifest.ts'
 
 export interface PublishedImage {
   /** Binary CIDv1. */
@@ -87,12 +87,16 @@ function toContainer(container: ContainerManifest, { images }: PodMaterials): Co
   })
 }
 
+function toStorage({ storageBytes, storageClass = '' }: StorageManifest) {
+  return { storageBytes, storageClass }
+}
+
 function toVolume(volume: VolumeManifest, materials: PodMaterials): Volume {
   switch (volume.kind) {
     case 'volume':
-      return create(VolumeSchema, { type: VolumeType.VOLUME, storageBytes: volume.storageBytes })
+      return create(VolumeSchema, { type: VolumeType.VOLUME, ...toStorage(volume) })
     case 'emptyDir':
-      return create(VolumeSchema, { type: VolumeType.EMPTY_DIR, storageBytes: volume.storageBytes })
+      return create(VolumeSchema, { type: VolumeType.EMPTY_DIR, ...toStorage(volume) })
     case 'secret':
       return create(VolumeSchema, {
         type: VolumeType.SECRET,

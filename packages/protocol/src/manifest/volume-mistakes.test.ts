@@ -50,6 +50,10 @@ const VOLUMES: readonly Row[] = [
   ],
   [volume('{name: data, type: volume, resources: {▸storag: 1, storage: 1}}'), 'unknown key "storag"', 'storage'],
   [volume('{name: data, type: volume, resources: {storage: ▸0}}'), 'storage is 0'],
+  [volume('{name: data, type: volume, resources: {storage: {quantity: ▸0, class: nvme}}}'), 'storage is 0'],
+  [volume('{name: data, type: volume, resources: {storage: ▸{class: nvme}}}'), 'storage has no quantity', 'class'],
+  [volume('{name: data, type: volume, resources: {storage: {quantity: 1, class: ▸é}}}'), 'is no model or class'],
+  [volume('{name: data, type: volume, resources: {storage: {quantity: 1, ▸model: x}}}'), 'unknown key "model"'],
   [volume('{name: data, type: volume, resources: {storage: ▸0.5}}'), 'not a whole number'],
   [volume('{name: data, type: volume, resources: {storage: ▸1 GB}}'), 'is not a quantity', '1GB'],
   [

@@ -24,8 +24,8 @@ export interface PriceListOptions {
 }
 
 const KEYS = ['token', 'decimals', 'symbol', 'prices'] as const
-/** Stands for the line without a selector where a resource has several prices. */
-const ANY = 'any'
+/** Stands for the line without a selector where a resource has several. */
+export const ANY_SELECTOR = 'any'
 const MAX_PROBLEMS = 20
 
 /** @throws TrustedPodsError QUOTE_PRICES_INVALID, one line "file:line:column: message" for each mistake. */
@@ -86,7 +86,7 @@ function readResource({ key, place, value }: YamlEntry, token: TokenUnit): Price
   }
   if (value.kind !== 'map') return readPrice(value, { resource: key, ...token })
   return value.entries.flatMap((line) => {
-    const selector = line.key === ANY ? '' : line.key
+    const selector = line.key === ANY_SELECTOR ? '' : line.key
     return readPrice(line.value, { resource: key, selector, ...token })
   })
 }

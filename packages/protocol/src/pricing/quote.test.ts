@@ -87,6 +87,7 @@ const MISMATCHES: ReadonlyArray<[why: string, change: MessageInitShape<typeof Qu
   ['a rate above its prices', { payment: { ...PAYMENT, ratePerHour: '45001' } }],
   ['a rate below its prices', { payment: { ...PAYMENT, ratePerHour: '44999' } }],
   ['a rate in other digits', { payment: { ...PAYMENT, ratePerHour: '045000' } }],
+  ['a place kept longer than itself', { expiresAtMs: 2n ** 60n, holdExpiresAtMs: 2n ** 60n + 1n }],
   ['a least deposit that is no number', { payment: { ...PAYMENT, minDeposit: '-1' } }],
 ]
 

@@ -59,6 +59,11 @@ export function quoteDigest(signed: SignedQuote): Promise<Uint8Array<ArrayBuffer
   return sha256(signed.quote)
 }
 
+/** Until when the provider keeps the place for this quote; undefined: it is good while the place is free. */
+export function heldUntil({ holdExpiresAtMs }: Quote): Date | undefined {
+  return holdExpiresAtMs === 0n ? undefined : new Date(Number(holdExpiresAtMs))
+}
+
 function typedQuote(bytes: Uint8Array, chainId: bigint) {
   const quote: Hex = `0x${toHex(bytes)}`
   const domain = { name: 'Trusted Pods Quote', version: '1', chainId }
@@ -88,12 +93,15 @@ function checkPeers(quote: Quote, { publisher, provider }: QuoteExpectation): vo
   }
 }
 
-function checkExpiry(quote: Quote, now: Date): void {
-  if (quote.expiresAtMs > BigInt(now.getTime())) return
-  throw new TrustedPodsError(
-    'QUOTE_EXPIRED',
-    `the quote ended at ${formatTime(quote.expiresAtMs)}, now ${now.toISOString()}`,
-  )
+function checkExpiry({ expiresAtMs, holdExpiresAtMs }: Quote, now: Date): void {
+  if (expiresAtMs <= BigInt(now.getTime())) {
+    throw new TrustedPodsError(
+      'QUOTE_EXPIRED',
+      `the quote ended at ${formatTime(expiresAtMs)}, now ${now.toISOString()}`,
+    )
+  }
+  if (holdExpiresAtMs > expiresAtMs)
+    mismatch(`the place is kept until ${formatTime(holdExpiresAtMs)}, the quote ends at ${formatTime(expiresAtMs)}`)
 }
 
 function checkPayment(quote: OpenedQuote, meter: Address): void {

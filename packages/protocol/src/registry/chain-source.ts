@@ -1,18 +1,19 @@
 /**
- * Providers from the registry contract: pages of rows at one block, then each row's record from the event in its block. The digest in
- * the row decides which bytes are the record; an endpoint can hide a provider, not forge one. Spec: spec/REGISTRY.md#reading.
+ * Providers from the registry contract: pages of rows at one block, then the records of those rows that are not known yet. The digest
+ * in the row decides which bytes are the record; an endpoint can hide a provider, not forge one. Spec: spec/REGISTRY.md#reading.
  */
-import { equalBytes, fromHex, sha256 } from '../bytes.ts'
+import { toAddress } from '../chain/address.ts'
 import { fromChain } from '../chain/chain-error.ts'
 import type { Chain } from '../chain/client.ts'
-import { type RegistryEntry, readPage, readRecords } from '../chain/registry.ts'
-import { toTrustedPodsError } from '../errors.ts'
-import { openRow, type ReadOptions, type RegistryRow, type RegistrySource } from './source.ts'
+import { type RegistryEntry, readPage } from '../chain/registry.ts'
+import { TrustedPodsError, toTrustedPodsError } from '../errors.ts'
+import { type FetchedRecord, fetchRecords } from './fetch-records.ts'
+import { type OpenedRecord, reopenRecord, requireCurrent, verifyRecord } from './record.ts'
+import { type KnownRecord, type KnownRecords, type RecordCache, recordKey } from './record-cache.ts'
+import type { ReadOptions, RegistryRow, RegistrySource, SkippedRow } from './source.ts'
 
 /** 1,000 rows cost about 10.7 M gas: within every node's limit for a call. */
 const PAGE_ROWS = 1000n
-/** Records asked for at once: public endpoints limit the rate. */
-const PARALLEL_RECORDS = 8
 /** Multicodec raw: the only codec whose record the event carries. */
 const CODEC_RAW = 0x55
 
@@ -21,23 +22,31 @@ export interface ChainSourceOptions {
   readonly now?: () => Date
   /** Rows asked for at once. */
   readonly pageRows?: bigint
+  /** What earlier readings found; without it every record is fetched and verified each time. */
+  readonly cache?: RecordCache
 }
 
 export function chainSource(
   chain: Chain,
-  { now = () => new Date(), pageRows = PAGE_ROWS }: ChainSourceOptions = {},
+  { now = () => new Date(), pageRows = PAGE_ROWS, cache }: ChainSourceOptions = {},
 ): RegistrySource {
   return {
     async *providers({ signal }: ReadOptions = {}) {
-      const at = now()
-      for await (const entries of pages(chain, { pageRows, signal })) {
-        for (let i = 0; i < entries.length; i += PARALLEL_RECORDS) {
-          signal?.throwIfAborted()
-          yield* await Promise.all(entries.slice(i, i + PARALLEL_RECORDS).map((entry) => openEntry(chain, entry, at)))
-        }
-      }
+      const reading = { chain, now: now(), known: (await cache?.load(chain)) ?? new Map(), seen: new Map(), signal }
+      for await (const entries of pages(chain, { pageRows, signal })) yield* openPage(reading, entries)
+      const { known, seen } = reading
+      if (seen.size !== known.size || [...seen.keys()].some((key) => !known.has(key))) await cache?.save(chain, seen)
     },
   }
+}
+
+interface Reading {
+  readonly chain: Chain
+  readonly now: Date
+  readonly known: KnownRecords
+  /** What is known after this reading of the rows that are listed. */
+  readonly seen: Map<string, KnownRecord>
+  readonly signal: AbortSignal | undefined
 }
 
 interface Paging extends ReadOptions {
@@ -45,31 +54,86 @@ interface Paging extends ReadOptions {
 }
 
 async function* pages(chain: Chain, { pageRows, signal }: Paging): AsyncIterable<RegistryEntry[]> {
+  signal?.throwIfAborted()
   const blockNumber = await fromChain('reading the head', chain.public.getBlockNumber())
-  for (let start = 0n; ; start += pageRows) {
+  const read = (start: bigint) => {
+    const page = readPage(chain, { start, limit: pageRows, blockNumber })
+    // Awaited later, or by nobody when the reader stops in between.
+    page.catch(() => undefined)
+    return page
+  }
+  let next = read(0n)
+  for (let start = pageRows; ; start += pageRows) {
     signal?.throwIfAborted()
-    const entries = await readPage(chain, { start, limit: pageRows, blockNumber })
+    const entries = await next
+    const isLast = BigInt(entries.length) < pageRows
+    // The node answers while this page is opened.
+    if (!isLast) next = read(start)
     yield entries
-    if (BigInt(entries.length) < pageRows) return
+    if (isLast) return
   }
 }
 
-async function openEntry(chain: Chain, entry: RegistryEntry, now: Date): Promise<RegistryRow> {
-  const { provider: account, exitAt, codec } = entry
-  if (exitAt !== 0) return { skipped: 'the provider is leaving', account }
-  if (codec !== CODEC_RAW) return { skipped: 'its record is not in the registry', account }
-  const bytes = await readRecord(chain, entry)
-  if (!(bytes instanceof Uint8Array)) return bytes
-  return await openRow(bytes, { chainId: chain.chainId, registry: chain.registry, account, now })
+async function* openPage(reading: Reading, entries: readonly RegistryEntry[]): AsyncIterable<RegistryRow> {
+  const { chain, known, signal } = reading
+  const unknown = entries.filter((entry) => whyUnusable(entry) === undefined && !known.has(recordKey(entry)))
+  const fetched = await fetchRecords(chain, unknown, { signal })
+  for (const entry of entries) {
+    const unusable = whyUnusable(entry)
+    if (unusable !== undefined) yield skip(entry, unusable)
+    else yield known.has(recordKey(entry)) ? openKnown(reading, entry) : await openFetched(reading, entry, fetched)
+  }
 }
 
-async function readRecord(chain: Chain, entry: RegistryEntry): Promise<Uint8Array | RegistryRow> {
-  const account = entry.provider
+function whyUnusable({ exitAt, codec }: RegistryEntry): string | undefined {
+  if (exitAt !== 0) return 'the provider is leaving'
+  return codec === CODEC_RAW ? undefined : 'its record is not in the registry'
+}
+
+function openKnown({ known, seen, now }: Reading, entry: RegistryEntry): RegistryRow {
+  const key = recordKey(entry)
+  const record = known.get(key) ?? { refused: 'it is not known' }
+  seen.set(key, record)
+  return 'refused' in record
+    ? skip(entry, record.refused)
+    : current(reopenRecord(record.payload), { now, entry, expiresAtMs: record.expiresAtMs })
+}
+
+async function openFetched(
+  { chain, seen, now }: Reading,
+  entry: RegistryEntry,
+  fetched: ReadonlyMap<string, FetchedRecord>,
+): Promise<RegistryRow> {
+  const record = fetched.get(recordKey(entry)) ?? { missing: 'it was not read' }
+  // Not kept: the next reading may find it.
+  if ('missing' in record) return skip(entry, record.missing)
+  const account = toAddress(entry.provider)
   try {
-    const digest = fromHex(entry.digest) ?? new Uint8Array()
-    for (const bytes of await readRecords(chain, entry)) if (equalBytes(await sha256(bytes), digest)) return bytes
-    return { skipped: 'no record with its digest is in its block', account }
+    const { opened, payload } = await verifyRecord(record.bytes, { ...chain, account })
+    const { expiresAtMs } = opened.record
+    seen.set(recordKey(entry), { payload, expiresAtMs })
+    return current(opened, { now, entry, expiresAtMs })
   } catch (error) {
-    return { skipped: toTrustedPodsError(error, 'CHANNEL_RPC_UNAVAILABLE').message, account }
+    const refused = toTrustedPodsError(error, 'CHANNEL_REGISTRY_RECORD').message
+    seen.set(recordKey(entry), { refused })
+    return { skipped: refused, account }
   }
+}
+
+function current(
+  opened: OpenedRecord,
+  { now, entry, expiresAtMs }: { now: Date; entry: RegistryEntry; expiresAtMs: bigint },
+): RegistryRow {
+  try {
+    // The chain's order of announcements takes the place of the sequence.
+    requireCurrent({ sequence: 0n, expiresAtMs }, { now })
+    return opened
+  } catch (error) {
+    if (error instanceof TrustedPodsError) return skip(entry, error.message)
+    throw error
+  }
+}
+
+function skip({ provider }: RegistryEntry, skipped: string): SkippedRow {
+  return { skipped, account: toAddress(provider) }
 }

@@ -21,11 +21,32 @@ export function fileSource(
   return {
     async *providers({ signal }: ReadOptions = {}) {
       const options = { chainId, registry, account: undefined, now: now() }
+      const rows: RegistryRow[] = []
       for (const frame of splitFrames(bytes)) {
         signal?.throwIfAborted()
-        yield frame instanceof Uint8Array ? await openRow(frame, options) : frame
+        rows.push(frame instanceof Uint8Array ? await openRow(frame, options) : frame)
       }
+      yield* withoutSuperseded(rows)
     },
+  }
+}
+
+/** Files are put together by hand: of one peer's records only the newest counts. */
+function* withoutSuperseded(rows: readonly RegistryRow[]): Iterable<RegistryRow> {
+  const newest = new Map<string, RegistryRow>()
+  for (const row of rows) {
+    if ('skipped' in row) continue
+    const other = newest.get(row.peerId.toString())
+    if (other === undefined || 'skipped' in other || row.record.sequence > other.record.sequence)
+      newest.set(row.peerId.toString(), row)
+  }
+  for (const row of rows) {
+    if ('skipped' in row || newest.get(row.peerId.toString()) === row) yield row
+    else
+      yield {
+        skipped: `a record of peer ${row.peerId} that another in the file takes the place of`,
+        account: row.account,
+      }
   }
 }
 

@@ -4,9 +4,10 @@
  */
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
-import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { peerIdFromMultihash, peerIdFromPublicKey } from '@libp2p/peer-id'
 import { RecordEnvelope } from '@libp2p/peer-record'
-import type { Multiaddr } from '@multiformats/multiaddr'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { decode as decodeMultihash } from 'multiformats/hashes/digest'
 import { type Address, isAddressEqual } from 'viem'
 import { equalBytes } from '../bytes.ts'
 import { toAddress } from '../chain/address.ts'
@@ -27,11 +28,18 @@ const PAYLOAD_TYPE = new TextEncoder().encode('/trusted-pods/provider-record')
 /** Short printable text of the provider's own choice: a region, a sandbox. */
 const LABEL = /^[\p{L}\p{N}/._ -]{0,64}$/u
 
-export interface OpenRecordOptions {
+/** Where a record was read, and who announced it there. */
+export interface RecordPlace {
   readonly chainId: number | bigint
   readonly registry: Address
-  /** Who announced it; undefined where nobody did, as in a file: the record's account is then only its own word. */
+  /** Undefined where nobody did, as in a file: the record's account is then only its own word. */
   readonly account: Address | undefined
+}
+
+export interface OpenRecordOptions extends RecordPlace, Currency {}
+
+/** What decides whether a record is still good. */
+export interface Currency {
   readonly now: Date
   /** The highest sequence seen of this peer: a record below it is old. */
   readonly minSequence?: bigint
@@ -57,23 +65,71 @@ export async function signRecord(record: ProviderRecord, privateKey: PrivateKey)
 
 /** @throws TrustedPodsError CHANNEL_REGISTRY_RECORD saying what does not hold. */
 export async function openRecord(bytes: Uint8Array, options: OpenRecordOptions): Promise<OpenedRecord> {
-  if (bytes.length > MAX_RECORD_BYTES) refuse(`it has ${bytes.length} bytes, at most ${MAX_RECORD_BYTES}`)
-  const { record, peerId } = await openEnvelope(bytes)
-  const account = checkBinding(record, options)
-  checkTime(record, options)
-  checkHints(record)
-  return { record, peerId, account, multiaddrs: openMultiaddrs(record.multiaddrs, peerId) }
+  const { opened } = await verifyRecord(bytes, options)
+  requireCurrent(opened.record, options)
+  return opened
 }
 
-async function openEnvelope(bytes: Uint8Array): Promise<{ record: ProviderRecord; peerId: PeerId }> {
+/** All that holds of a record for ever or never, whatever the time: its payload may be kept and opened again by `reopenRecord`.
+ * @throws TrustedPodsError CHANNEL_REGISTRY_RECORD saying what does not hold. */
+export async function verifyRecord(
+  bytes: Uint8Array,
+  place: RecordPlace,
+): Promise<{ opened: OpenedRecord; payload: Uint8Array }> {
+  if (bytes.length > MAX_RECORD_BYTES) refuse(`it has ${bytes.length} bytes, at most ${MAX_RECORD_BYTES}`)
+  const { record, peerId, payload } = await openEnvelope(bytes)
+  const account = checkBinding(record, place)
+  checkHints(record)
+  return { opened: { record, peerId, account, multiaddrs: openMultiaddrs(record.multiaddrs, peerId) }, payload }
+}
+
+/** The record in a payload that `verifyRecord` gave for the same place; nothing is verified again, and nothing read before it is
+ * asked for: a list of ten thousand shows a few. */
+export function reopenRecord(payload: Uint8Array): OpenedRecord {
+  let decoded: ProviderRecord | undefined
+  const read = () => {
+    decoded ??= fromBinary(ProviderRecordSchema, payload)
+    return decoded
+  }
+  return {
+    get record() {
+      return read()
+    },
+    get peerId() {
+      return peerIdFromMultihash(decodeMultihash(read().peerId))
+    },
+    get account() {
+      return toAddress(read().account, 'CHANNEL_REGISTRY_RECORD')
+    },
+    get multiaddrs() {
+      return read().multiaddrs.map((bytes) => multiaddr(bytes))
+    },
+  }
+}
+
+/** @throws TrustedPodsError CHANNEL_REGISTRY_RECORD when the record has ended, is older than one seen, or holds too long. */
+export function requireCurrent(
+  record: Pick<ProviderRecord, 'sequence' | 'expiresAtMs'>,
+  { now, minSequence = 0n }: Currency,
+): void {
+  const nowMs = BigInt(now.getTime())
+  if (record.sequence < minSequence) refuse(`its sequence is ${record.sequence}, ${minSequence} was seen before`)
+  if (record.expiresAtMs <= nowMs) refuse('it has expired')
+  if (record.expiresAtMs > nowMs + BigInt(MAX_RECORD_LIFETIME_MS)) refuse('it holds for more than 31 days')
+}
+
+async function openEnvelope(
+  bytes: Uint8Array,
+): Promise<{ record: ProviderRecord; peerId: PeerId; payload: Uint8Array }> {
   try {
     const envelope = await RecordEnvelope.openAndCertify(bytes, DOMAIN)
     if (!equalBytes(envelope.payloadType, PAYLOAD_TYPE)) refuse('its payload is of another type')
     const peerId = peerIdFromPublicKey(envelope.publicKey)
-    const record = fromBinary(ProviderRecordSchema, envelope.payload.subarray())
+    const payload = envelope.payload.subarray()
+    const record = fromBinary(ProviderRecordSchema, payload)
     if (!equalBytes(record.peerId, peerId.toMultihash().bytes))
       refuse(`it was signed by peer ${peerId}, which is not the peer in it`)
-    return { record, peerId }
+    return { record, peerId, payload }
   } catch (cause) {
     if (cause instanceof TrustedPodsError) throw cause
     throw new TrustedPodsError('CHANNEL_REGISTRY_RECORD', 'the record is no signed envelope with a provider record', {
@@ -82,7 +138,7 @@ async function openEnvelope(bytes: Uint8Array): Promise<{ record: ProviderRecord
   }
 }
 
-function checkBinding(record: ProviderRecord, { chainId, registry, account }: OpenRecordOptions): Address {
+function checkBinding(record: ProviderRecord, { chainId, registry, account }: RecordPlace): Address {
   if (record.chainId !== BigInt(chainId)) refuse(`it is for chain ${record.chainId}, wanted ${chainId}`)
   const [ownRegistry, ownAccount] = [record.registry, record.account].map((a) =>
     toAddress(a, 'CHANNEL_REGISTRY_RECORD'),
@@ -91,13 +147,6 @@ function checkBinding(record: ProviderRecord, { chainId, registry, account }: Op
   if (account !== undefined && !isAddressEqual(ownAccount, account))
     refuse(`it names account ${ownAccount}, but ${account} announced it`)
   return ownAccount
-}
-
-function checkTime(record: ProviderRecord, { now, minSequence = 0n }: OpenRecordOptions): void {
-  const nowMs = BigInt(now.getTime())
-  if (record.sequence < minSequence) refuse(`its sequence is ${record.sequence}, ${minSequence} was seen before`)
-  if (record.expiresAtMs <= nowMs) refuse('it has expired')
-  if (record.expiresAtMs > nowMs + BigInt(MAX_RECORD_LIFETIME_MS)) refuse('it holds for more than 31 days')
 }
 
 function checkHints({ pricing, capacity, attestations, region, sandbox }: ProviderRecord): void {

@@ -87,6 +87,15 @@ export const BLOCKS = {
   streamsPerConnection: 8,
 } as const satisfies ProtocolLimits
 
+/** A provider's own signed record, for whoever found the provider without a registry. */
+export const PROVIDER_RECORD = {
+  id: '/trusted-pods/provider-record/0.0.1',
+  requestBytes: 1 * KIB,
+  responseBytes: 8 * KIB,
+  timeoutMs: 10_000,
+  streamsPerConnection: 2,
+} as const satisfies ProtocolLimits
+
 /** How long a status stream may be silent before the sender repeats itself. */
 export const STATUS_INTERVAL_MS = 15_000
 /** Evidence older than this, by the verifier's own clock since it drew the nonce, is stale. */

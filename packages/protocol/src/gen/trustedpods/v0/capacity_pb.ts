@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/capacity.proto.
  */
 export const file_trustedpods_v0_capacity: GenFile = /*@__PURE__*/
-  fileDesc("Ch10cnVzdGVkcG9kcy92MC9jYXBhY2l0eS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiUgoPQ2FwYWNpdHlSZXF1ZXN0EisKCXJlc291cmNlcxgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYAiADKAkicAoQQ2FwYWNpdHlSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiYKBW9mZmVyGAIgASgLMhUudHJ1c3RlZHBvZHMudjAuT2ZmZXJIAEIICgZyZXN1bHQiWwoFT2ZmZXISJgoEZnJlZRgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEioKBXF1b3RlGAIgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUiLwoLU2lnbmVkUXVvdGUSDQoFcXVvdGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIpQCCgVRdW90ZRIKCgJpZBgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEisKCXJlc291cmNlcxgEIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYBSADKAkSLQoHcHJpY2luZxgGIAEoCzIcLnRydXN0ZWRwb2RzLnYwLlByaWNpbmdUYWJsZRItCgdwYXltZW50GAcgASgLMhwudHJ1c3RlZHBvZHMudjAuUGF5bWVudFRlcm1zEhQKDGlzc3VlZF9hdF9tcxgIIAEoBBIVCg1leHBpcmVzX2F0X21zGAkgASgEYgZwcm90bzM", [file_trustedpods_v0_payment, file_trustedpods_v0_pod, file_trustedpods_v0_pricing, file_trustedpods_v0_refusal]);
+  fileDesc("Ch10cnVzdGVkcG9kcy92MC9jYXBhY2l0eS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiUgoPQ2FwYWNpdHlSZXF1ZXN0EisKCXJlc291cmNlcxgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYAiADKAkicAoQQ2FwYWNpdHlSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiYKBW9mZmVyGAIgASgLMhUudHJ1c3RlZHBvZHMudjAuT2ZmZXJIAEIICgZyZXN1bHQiWwoFT2ZmZXISJgoEZnJlZRgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEioKBXF1b3RlGAIgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUiLwoLU2lnbmVkUXVvdGUSDQoFcXVvdGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrACCgVRdW90ZRIKCgJpZBgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEisKCXJlc291cmNlcxgEIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYBSADKAkSLQoHcHJpY2luZxgGIAEoCzIcLnRydXN0ZWRwb2RzLnYwLlByaWNpbmdUYWJsZRItCgdwYXltZW50GAcgASgLMhwudHJ1c3RlZHBvZHMudjAuUGF5bWVudFRlcm1zEhQKDGlzc3VlZF9hdF9tcxgIIAEoBBIVCg1leHBpcmVzX2F0X21zGAkgASgEEhoKEmhvbGRfZXhwaXJlc19hdF9tcxgKIAEoBGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_pod, file_trustedpods_v0_pricing, file_trustedpods_v0_refusal]);
 
 /**
  * Asks what is free and what it costs.
@@ -206,11 +206,18 @@ export type Quote = Message<"trustedpods.v0.Quote"> & {
   issuedAtMs: bigint;
 
   /**
-   * When the quote and its hold end, Unix milliseconds.
+   * When the quote ends, Unix milliseconds.
    *
    * @generated from field: uint64 expires_at_ms = 9;
    */
   expiresAtMs: bigint;
+
+  /**
+   * Until when the place is kept for this quote, Unix milliseconds; 0: it is good while the place is free.
+   *
+   * @generated from field: uint64 hold_expires_at_ms = 10;
+   */
+  holdExpiresAtMs: bigint;
 };
 
 /**

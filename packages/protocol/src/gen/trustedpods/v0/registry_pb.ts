@@ -10,13 +10,15 @@ import type { Resource } from "./pod_pb.ts";
 import { file_trustedpods_v0_pod } from "./pod_pb.ts";
 import type { PricingTable } from "./pricing_pb.ts";
 import { file_trustedpods_v0_pricing } from "./pricing_pb.ts";
+import type { Refusal } from "./refusal_pb.ts";
+import { file_trustedpods_v0_refusal } from "./refusal_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file trustedpods/v0/registry.proto.
  */
 export const file_trustedpods_v0_registry: GenFile = /*@__PURE__*/
-  fileDesc("Ch10cnVzdGVkcG9kcy92MC9yZWdpc3RyeS5wcm90bxIOdHJ1c3RlZHBvZHMudjAixgIKDlByb3ZpZGVyUmVjb3JkEhAKCGNoYWluX2lkGAEgASgEEhAKCHJlZ2lzdHJ5GAIgASgMEg8KB2FjY291bnQYAyABKAwSDwoHcGVlcl9pZBgEIAEoDBISCgptdWx0aWFkZHJzGAUgAygMEg4KBnJlZ2lvbhgGIAEoCRItCgdwcmljaW5nGAcgAygLMhwudHJ1c3RlZHBvZHMudjAuUHJpY2luZ1RhYmxlEioKCGNhcGFjaXR5GAggAygLMhgudHJ1c3RlZHBvZHMudjAuUmVzb3VyY2USNQoMYXR0ZXN0YXRpb25zGAkgAygLMh8udHJ1c3RlZHBvZHMudjAuQXR0ZXN0YXRpb25IaW50Eg8KB3NhbmRib3gYCiABKAkSEAoIc2VxdWVuY2UYCyABKAQSFQoNZXhwaXJlc19hdF9tcxgMIAEoBCJQCg9BdHRlc3RhdGlvbkhpbnQSFQoNZXZpZGVuY2VfdHlwZRgBIAEoCRIRCglzaW11bGF0ZWQYAiABKAgSEwoLcGxhdGZvcm1faWQYAyABKAxiBnByb3RvMw", [file_trustedpods_v0_pod, file_trustedpods_v0_pricing]);
+  fileDesc("Ch10cnVzdGVkcG9kcy92MC9yZWdpc3RyeS5wcm90bxIOdHJ1c3RlZHBvZHMudjAixgIKDlByb3ZpZGVyUmVjb3JkEhAKCGNoYWluX2lkGAEgASgEEhAKCHJlZ2lzdHJ5GAIgASgMEg8KB2FjY291bnQYAyABKAwSDwoHcGVlcl9pZBgEIAEoDBISCgptdWx0aWFkZHJzGAUgAygMEg4KBnJlZ2lvbhgGIAEoCRItCgdwcmljaW5nGAcgAygLMhwudHJ1c3RlZHBvZHMudjAuUHJpY2luZ1RhYmxlEioKCGNhcGFjaXR5GAggAygLMhgudHJ1c3RlZHBvZHMudjAuUmVzb3VyY2USNQoMYXR0ZXN0YXRpb25zGAkgAygLMh8udHJ1c3RlZHBvZHMudjAuQXR0ZXN0YXRpb25IaW50Eg8KB3NhbmRib3gYCiABKAkSEAoIc2VxdWVuY2UYCyABKAQSFQoNZXhwaXJlc19hdF9tcxgMIAEoBCJQCg9BdHRlc3RhdGlvbkhpbnQSFQoNZXZpZGVuY2VfdHlwZRgBIAEoCRIRCglzaW11bGF0ZWQYAiABKAgSEwoLcGxhdGZvcm1faWQYAyABKAwiFwoVUHJvdmlkZXJSZWNvcmRSZXF1ZXN0ImAKFlByb3ZpZGVyUmVjb3JkUmVzcG9uc2USKgoHcmVmdXNhbBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlZnVzYWxIABIQCgZyZWNvcmQYAiABKAxIAEIICgZyZXN1bHRiBnByb3RvMw", [file_trustedpods_v0_pod, file_trustedpods_v0_pricing, file_trustedpods_v0_refusal]);
 
 /**
  * A record, signed by the peer key (libp2p envelope, domain "trusted-pods-provider-record") and announced by the account.
@@ -150,4 +152,56 @@ export type AttestationHint = Message<"trustedpods.v0.AttestationHint"> & {
  */
 export const AttestationHintSchema: GenMessage<AttestationHint> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_registry, 1);
+
+/**
+ * /trusted-pods/provider-record/0.0.1: asks a peer for its own record.
+ *
+ * @generated from message trustedpods.v0.ProviderRecordRequest
+ */
+export type ProviderRecordRequest = Message<"trustedpods.v0.ProviderRecordRequest"> & {
+};
+
+/**
+ * Describes the message trustedpods.v0.ProviderRecordRequest.
+ * Use `create(ProviderRecordRequestSchema)` to create a new message.
+ */
+export const ProviderRecordRequestSchema: GenMessage<ProviderRecordRequest> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_registry, 2);
+
+/**
+ * The record, or a refusal.
+ *
+ * @generated from message trustedpods.v0.ProviderRecordResponse
+ */
+export type ProviderRecordResponse = Message<"trustedpods.v0.ProviderRecordResponse"> & {
+  /**
+   * One of the two.
+   *
+   * @generated from oneof trustedpods.v0.ProviderRecordResponse.result
+   */
+  result: {
+    /**
+     * Why there is none.
+     *
+     * @generated from field: trustedpods.v0.Refusal refusal = 1;
+     */
+    value: Refusal;
+    case: "refusal";
+  } | {
+    /**
+     * The signed envelope.
+     *
+     * @generated from field: bytes record = 2;
+     */
+    value: Uint8Array;
+    case: "record";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message trustedpods.v0.ProviderRecordResponse.
+ * Use `create(ProviderRecordResponseSchema)` to create a new message.
+ */
+export const ProviderRecordResponseSchema: GenMessage<ProviderRecordResponse> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_registry, 3);
 

@@ -1,0 +1,40 @@
+/**
+ * Whether the provider wants to be found, and what it last said of itself: files in the state folder, so that `register` and
+ * `unregister` hold for a provider that runs, and for its next start.
+ */
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface Listing {
+  /** False after `unregister`, until `register`. */
+  isWanted(): Promise<boolean>
+  setWanted(wanted: boolean): Promise<void>
+  /** The signed record that was announced or served last; undefined: none yet. */
+  lastRecord(): Promise<Uint8Array | undefined>
+  keepRecord(record: Uint8Array): Promise<void>
+}
+
+export function openListing(stateDir: string): Listing {
+  const marker = join(stateDir, 'unregistered')
+  const record = join(stateDir, 'provider.record')
+  return {
+    isWanted: async () => !(await exists(marker)),
+    setWanted: async (wanted) => {
+      await mkdir(stateDir, { recursive: true, mode: 0o700 })
+      if (wanted) await rm(marker, { force: true })
+      else await writeFile(marker, 'Written by tpodserver unregister, removed by tpodserver register.\n')
+    },
+    lastRecord: async () => ((await exists(record)) ? await readFile(record) : undefined),
+    keepRecord: (bytes) => writeFile(record, bytes),
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+}
