@@ -32,6 +32,8 @@ export interface Config {
   readonly engine?: string
   /** Signed provider records, in place of the chain's registry. */
   readonly registryFile?: string
+  /** Image registries that are asked without TLS: host, or host:port. */
+  readonly plainHttpRegistries?: readonly string[]
 }
 
 /** A file that is not there is an empty one: commands say what they miss. */
@@ -48,13 +50,14 @@ export async function loadConfig(path: string): Promise<Config> {
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export function parseConfig(text: string, path: string): Config {
   const root = parseConfigFile(text, path)
-  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile')
+  root.only('chain', 'wallet', 'policy', 'engine', 'registryFile', 'plainHttpRegistries')
   const folder = dirname(path)
   const chain = root.section('chain')
   const wallet = root.section('wallet')
   const policy = readPolicy(root, folder)
   const engine = root.optionalText('engine')
   const registryFile = root.optionalText('registryFile')
+  const plainHttpRegistries = readHosts(root)
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -62,6 +65,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(policy && { policy }),
     ...(engine !== undefined && { engine }),
     ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
+    ...(plainHttpRegistries && { plainHttpRegistries }),
   }
 }
 
@@ -88,6 +92,14 @@ function readChain(section: ConfigSection): ChainConfig {
 function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
   section.only('keyFile')
   return { keyFile: resolve(folder, section.text('keyFile')) }
+}
+
+function readHosts(root: ConfigSection): readonly string[] | undefined {
+  const value = root.value('plainHttpRegistries')
+  if (value === undefined) return undefined
+  if (Array.isArray(value) && value.every((host) => typeof host === 'string' && /^[\w.-]+(:\d{1,5})?$/.test(host)))
+    return value
+  return root.fail('plainHttpRegistries', 'must be a list of host or host:port')
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

@@ -1,6 +1,5 @@
 /** A layer as it is stored, its tar hashed on the way past: one reading both encrypts and proves the diff_id. */
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { Compression } from '@trusted-pods/protocol/image/media-types.ts'
 import { unpacked } from './compression.ts'
@@ -33,13 +32,23 @@ async function* checkedTar(tar: AsyncIterable<Uint8Array>, check: LayerCheck): A
 }
 
 async function* checkedPacked(packed: AsyncIterable<Uint8Array>, check: LayerCheck): AsyncGenerator<Uint8Array> {
-  const feed = new PassThrough({ highWaterMark: 1 })
+  const feed = new PassThrough()
+  let room = Promise.withResolvers<void>()
+  let isOver = false
   const digest = hashUnpacked(feed, check)
-  // Seen below, where it is awaited; until then a failure only stops the feed.
-  digest.catch(() => {})
+  const end = () => {
+    isOver = true
+    room.resolve()
+  }
+  // What it comes to is seen below, where it is awaited.
+  digest.then(end, end)
+  feed.on('drain', () => room.resolve())
   try {
     for await (const chunk of packed) {
-      if (!feed.destroyed && !feed.write(chunk)) await Promise.race([once(feed, 'drain'), once(feed, 'close'), digest])
+      if (!isOver && !feed.write(chunk)) {
+        await room.promise
+        room = Promise.withResolvers()
+      }
       yield chunk
     }
     feed.end()

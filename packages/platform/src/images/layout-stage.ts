@@ -21,6 +21,8 @@ export interface LayoutStage extends AsyncDisposable {
   putDocument(mediaType: string, bytes: Uint8Array): Promise<Blob>
   has(digest: string): Promise<boolean>
   open(digest: string): AsyncIterable<Uint8Array>
+  /** Any file of the stage. */
+  openFile(path: string): AsyncIterable<Uint8Array>
   blobPath(digest: string): string
   /** Makes a layout of it whose one image has this tag. */
   writeIndex(root: Blob, tag: string | undefined): Promise<void>
@@ -33,6 +35,7 @@ export async function openStage(parent: string): Promise<LayoutStage> {
   const blobs = join(folder, 'blobs', 'sha256')
   await mkdir(blobs, { recursive: true })
   const blobPath = (digest: string) => join(blobs, digest.slice('sha256:'.length))
+  const openFile = (path: string) => createReadStream(path, { highWaterMark: READ_CHUNK_BYTES })
   const put: LayoutStage['put'] = async (content, { signal } = {}) => {
     const temporary = join(folder, randomUUID())
     const counted = { hash: createHash('sha256'), size: 0 }
@@ -48,13 +51,21 @@ export async function openStage(parent: string): Promise<LayoutStage> {
     put,
     putDocument: async (mediaType, bytes) => ({ mediaType, ...(await put(oneChunk(bytes))) }),
     has: async (digest) => (await stat(blobPath(digest)).catch(() => undefined)) !== undefined,
-    open: (digest) => createReadStream(blobPath(digest), { highWaterMark: READ_CHUNK_BYTES }),
+    open: (digest) => openFile(blobPath(digest)),
+    openFile,
     async writeIndex(root, tag) {
       await writeFile(join(folder, 'oci-layout'), encodeJson({ imageLayoutVersion: '1.0.0' }))
       await writeFile(join(folder, 'index.json'), encodeJson(indexOf([taggedEntry(root, tag)])))
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   }
+}
+
+/** A document that was put there before. */
+export async function readStaged(stage: LayoutStage, { digest }: Blob): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const chunk of stage.open(digest)) parts.push(chunk)
+  return Uint8Array.from(Buffer.concat(parts))
 }
 
 export function taggedEntry({ mediaType, digest, size }: Blob, tag: string | undefined): object {

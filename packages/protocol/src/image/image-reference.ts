@@ -32,6 +32,15 @@ export function parseImageReference(text: string): ImageReference | undefined {
   }
 }
 
+/** The whole name that engines mean by a short one: docker.io/library/nginx:latest. undefined where the text is no name. */
+export function fullImageName(text: string): string | undefined {
+  const parsed = parseImageReference(text)
+  if (!parsed) return undefined
+  const { host = 'docker.io', repository, tag = 'latest', digest } = parsed
+  const path = host === 'docker.io' && !repository.includes('/') ? `library/${repository}` : repository
+  return `${host}/${path}${digest === undefined ? `:${tag}` : `@${digest}`}`
+}
+
 /** The first part is a host where it looks like none of a path: distribution/reference does the same. */
 function hostOf([first = '', ...others]: readonly string[]): string | undefined {
   return first === 'localhost' || /[.:]/.test(first) || (first === '' && others.length > 0) ? first : undefined
