@@ -7,7 +7,7 @@ import {
   type TransformProgress,
   transformImage,
 } from '@trusted-pods/platform/images/transform-image.ts'
-import { stageParent, type WritablePlace, writePlace } from '@trusted-pods/platform/images/write-place.ts'
+import { refuseTaken, stageParent, type WritablePlace, writePlace } from '@trusted-pods/platform/images/write-place.ts'
 import type { ImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
 import { type Command, Option } from 'commander'
 import { loadConfig } from './config.ts'
@@ -89,6 +89,7 @@ export async function writeTransformed(
   work: ImageWork,
   { destination, transform, flags }: { destination: WritablePlace; transform: LayerTransform; flags: WriteFlags },
 ): Promise<Blob> {
+  if (!flags.force) await refuseTaken(destination, work.places)
   return withStage(context, work, { parent: stageParent(destination), transform, flags }, async (stage, root) => {
     await writePlace(stage, destination, { ...work.places, root, replace: flags.force ?? false })
     return root

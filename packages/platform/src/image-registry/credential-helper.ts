@@ -56,7 +56,11 @@ async function runHelper(
   let stdout = ''
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     stdout += part
-    if (stdout.length > MAX_ANSWER_BYTES) child.kill()
+    if (stdout.length <= MAX_ANSWER_BYTES) return
+    // Its own children may hold the pipe open for ever.
+    child.stdout.destroy()
+    child.kill()
+    reject(failed(program, `its answer has over ${MAX_ANSWER_BYTES} characters`))
   })
   child.once('error', (cause) => reject(signal?.aborted ? signal.reason : failed(program, cause.message, cause)))
   child.once('close', (code) => resolve({ code: code ?? -1, stdout }))

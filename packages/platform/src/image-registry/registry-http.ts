@@ -182,7 +182,7 @@ class Silence {
     if (this.#outer?.aborted) return this.#outer.reason
     if (cause instanceof TrustedPodsError) return cause
     if (this.#controller.signal.aborted)
-      return registryFailed(`${url.host} was silent for ${this.#silenceMs} ms, or nearly so`, cause)
+      return registryFailed(`${url.host} was silent for ${this.#silenceMs} ms`, cause)
     return registryFailed(`${url.host} does not answer: ${innermost(cause)}`, cause)
   }
 }

@@ -16,16 +16,25 @@ export interface PushOptions extends RegistryOptions {
 
 /** @throws TrustedPodsError PLATFORM_CONFIG where the tag is taken, PLATFORM_IMAGE_LOGIN, PLATFORM_IMAGE_REGISTRY. */
 export async function pushImage(text: string, stage: LayoutStage, { root, ...options }: PushOptions & { root: Blob }) {
+  const { connection, reference } = await openTarget(text, options)
+  if (!options.replace) await checkFree(connection, { text, reference, ...options })
+  for (const blob of await stagedBlobs(stage, root)) {
+    if (!isManifestType(blob.mediaType)) await pushBlob(connection, stage, { blob, ...options })
+    else await putManifest(connection, stage, { blob, reference: blob.digest, ...options })
+  }
+  await putManifest(connection, stage, { blob: root, reference, ...options })
+}
+
+/** @throws TrustedPodsError PLATFORM_CONFIG where the tag is taken, and as `pushImage`. */
+export async function refuseTakenReference(text: string, options: RegistryOptions): Promise<void> {
+  const { connection, reference } = await openTarget(text, options)
+  await checkFree(connection, { text, reference, signal: options.signal })
+}
+
+async function openTarget(text: string, options: RegistryOptions) {
   const name = registryName(text)
   if (name.digest !== undefined) throw invalidImage(`docker://${text}: a digest cannot be chosen, name a tag`)
-  const connection = await connectRegistry(name, 'pull,push', options)
-  const { reference } = name
-  if (!options.replace) await checkFree(connection, { text, reference, ...options })
-  for (const blob of await stagedBlobs(stage, root))
-    if (isManifestType(blob.mediaType))
-      await putManifest(connection, stage, { blob, reference: blob.digest, ...options })
-    else await pushBlob(connection, stage, { blob, ...options })
-  await putManifest(connection, stage, { blob: root, reference, ...options })
+  return { connection: await connectRegistry(name, 'pull,push', options), reference: name.reference }
 }
 
 async function checkFree(

@@ -24,7 +24,7 @@ export async function openRegistryImage(text: string, options: RegistryOptions):
     open: (blob, reading) =>
       blob.digest === root.digest
         ? oneChunk(bytes)
-        : download(connection, blob, { signal: options.signal, ...reading }),
+        : download(connection, blob, { signal: reading?.signal ?? options.signal }),
     async [Symbol.asyncDispose]() {},
   }
 }

@@ -73,7 +73,7 @@ export function decryptWith(privateKey: Uint8Array): LayerTransform {
     if (!compression) return copyPlain(layer, stage)
     return asInvalidImage(layer.name, async () => {
       const options = await fromAnnotations(annotations, key)
-      const expected = { name: 'the layer', digest, size, ...options }
+      const expected = { name: 'the layer', digest, size, diffId: layer.diffId, ...options }
       const packed = decryptLayer(layer.open(), expected, nodeStreamCrypto)
       const written = await stage.put(checkedLayer(packed, { ...layer, compression }))
       options.privateOptions.symmetricKey.fill(0)

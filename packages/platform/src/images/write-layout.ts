@@ -34,8 +34,7 @@ export async function writeLayoutFolder(stage: LayoutStage, options: WriteOption
 async function addToLayout(stage: LayoutStage, folder: string, { root, tag, replace }: WriteOptions): Promise<void> {
   const index = await readIndex(folder)
   const kept = index.manifests.filter((entry) => !isTagged(entry, tag))
-  if (kept.length < index.manifests.length && !replace)
-    throw taken(`oci:${folder}${tag === undefined ? '' : `:${tag}`}`)
+  if (kept.length < index.manifests.length && !replace) throw takenTag(folder, tag)
   const blobs = join(folder, 'blobs', 'sha256')
   await mkdir(blobs, { recursive: true })
   for (const name of await readdir(join(stage.folder, 'blobs', 'sha256')))
@@ -45,6 +44,18 @@ async function addToLayout(stage: LayoutStage, folder: string, { root, tag, repl
     flush: true,
   })
   await rename(temporary, join(folder, 'index.json'))
+}
+
+/** @throws TrustedPodsError PLATFORM_CONFIG where the layout has an image of this tag. */
+export async function refuseTakenTag({ path, tag }: { path: string; tag?: string | undefined }): Promise<void> {
+  if ((await readdir(path).catch(() => [])).length === 0) return
+  const { manifests } = await readIndex(path)
+  if (manifests.some((entry) => isTagged(entry, tag))) throw takenTag(path, tag)
+}
+
+/** @throws TrustedPodsError PLATFORM_CONFIG where there is a file of this name. */
+export async function refuseTakenFile(path: string): Promise<void> {
+  if (await stat(path).catch(() => undefined)) throw taken(path)
 }
 
 async function readIndex(folder: string): Promise<{ json: JsonObject; manifests: readonly unknown[] }> {
@@ -80,7 +91,7 @@ export async function writeFileWhole(
   content: AsyncIterable<Uint8Array>,
   { path, replace, signal }: Pick<WriteOptions, 'path' | 'replace' | 'signal'>,
 ): Promise<void> {
-  if (!replace && (await stat(path).catch(() => undefined))) throw taken(path)
+  if (!replace) await refuseTakenFile(path)
   await mkdir(dirname(resolve(path)), { recursive: true })
   const temporary = `${path}.${randomUUID()}.part`
   try {
@@ -90,6 +101,10 @@ export async function writeFileWhole(
   } finally {
     await rm(temporary, { force: true })
   }
+}
+
+function takenTag(folder: string, tag: string | undefined): TrustedPodsError {
+  return taken(`oci:${folder}${tag === undefined ? '' : `:${tag}`}`)
 }
 
 export function taken(name: string): TrustedPodsError {
