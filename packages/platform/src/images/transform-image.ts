@@ -146,7 +146,7 @@ async function* told(content: AsyncIterable<Uint8Array>, tell: (bytes: number) =
 
 /** Byte for byte the source's where no layer has changed. */
 function encodeManifest({ bytes, json, manifest }: ImageDocument, layers: readonly LayerOutput[]): Uint8Array {
-  const same = layers.every((layer, i) => layer === manifest.layers[i])
+  const same = JSON.stringify(layers) === JSON.stringify(manifest.layers)
   return same ? bytes : encodeJson({ ...json, mediaType: MANIFEST_TYPE, layers })
 }
 
