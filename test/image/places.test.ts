@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { startContainerd } from '../support/containerd-process.ts'
 import { blobPath, type ImageFolder, imageFolder, layoutManifest, writeKeyPair } from '../support/image-cli.ts'
 import { sha256Text } from '../support/image-fixture.ts'
 import { runProgramOf, skipWithout } from '../support/programs.ts'
@@ -15,6 +16,7 @@ import { startRegistry } from '../support/registry-process.ts'
 const noSkopeo = await skipWithout('skopeo')
 const noRegistry = await skipWithout('skopeo', 'docker-registry')
 const noUmoci = await skipWithout('umoci')
+const noContainerd = await skipWithout('containerd', 'ctr')
 const noBuildah = await skipWithout('buildah', 'docker-registry')
 
 const skopeo = (...args: string[]) => runProgramOf('skopeo', ['--insecure-policy', 'copy', '--quiet', ...args])
@@ -197,5 +199,26 @@ test('buildah pulls with its key what we encrypt, and we decrypt what buildah pu
   await buildah('pull', '--quiet', '--tls-verify=false', '--decryption-key', key, `docker://${image}`)
   await buildah('push', '--quiet', '--encryption-key', `jwe:${recipient}`, image, `oci:${folder}/b:1`)
   await run('decrypt', `oci:${folder}/b:1`, `oci:${folder}/out`, '--key', key)
+  assert.deepEqual(await diffIds(join(folder, 'out')), await wantedDiffIds(files))
+})
+
+test('containerd takes what we write, encrypted or not, and we read what it exports', {
+  skip: noContainerd,
+}, async (t) => {
+  await using containerd = await startContainerd()
+  const files = await imageFolder(t)
+  const { folder, run, key, recipient } = files
+  await run('encrypt', `oci:${folder}/plain`, `oci-archive:${folder}/enc.tar:v1`, '--recipient', recipient)
+  await run('decrypt', `oci-archive:${folder}/enc.tar`, `oci-archive:${folder}/dec.tar:v1`, '--key', key)
+  for (const name of ['enc', 'dec']) {
+    const base = `tpod.invalid/${name}`
+    await containerd.ctr('images', 'import', '--no-unpack', '--base-name', base, join(folder, `${name}.tar`))
+    await containerd.ctr('images', 'export', join(folder, `${name}-out.tar`), `${base}:v1`)
+    const [before, after] = [`${name}.tar`, `${name}-out.tar`].map((file) =>
+      run('inspect', `oci-archive:${folder}/${file}`),
+    )
+    assert.deepEqual((await after)?.layers, (await before)?.layers)
+  }
+  await run('decrypt', `oci-archive:${folder}/enc-out.tar`, `oci:${folder}/out`, '--key', key)
   assert.deepEqual(await diffIds(join(folder, 'out')), await wantedDiffIds(files))
 })

@@ -81,7 +81,8 @@ async function serve(t: TestContext, { folder }: ImageFolder): Promise<string[]>
     stop.abort()
     await running
   })
-  running.then((code) => told.reject(new Error(`ended with ${code}: ${stderr.text()}`)))
+  // Of no effect once it has told its addresses.
+  void running.then((code) => told.reject(new Error(`ended with ${code}: ${stderr.text()}`)))
   return told.promise
 }
 

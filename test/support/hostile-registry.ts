@@ -23,14 +23,14 @@ export interface HostileServer extends AsyncDisposable {
 
 /** @param answer is to end the response, destroy it, or leave it hanging: what hangs is cut at the end. */
 export async function startHttp(
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
   address = '127.0.0.1',
 ): Promise<HostileServer> {
   const seen: Seen[] = []
   const server = createServer((request, response) => {
     const { authorization, range } = request.headers
     seen.push({ method: request.method ?? '', path: request.url ?? '', authorization, range })
-    answer(request, response)
+    void answer(request, response)
   })
   server.listen(0, address)
   await once(server, 'listening')
