@@ -12,7 +12,8 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   MANIFEST_SYNTAX: 'Correct the manifest; `trustedpods validate` shows every problem.',
   MANIFEST_INVALID: 'Correct the manifest; `trustedpods validate` shows every problem.',
   MANIFEST_UNREADABLE: 'Name the manifest as the argument, or make one: trustedpods init',
-  MANIFEST_IMAGE_NOT_FOUND: 'Build or pull the image first, or correct its name; docs/cli.md#images has every place that can be named.',
+  MANIFEST_IMAGE_NOT_FOUND:
+    'Build or pull the image first, or correct its name; docs/cli.md#images has every place that can be named.',
   WIRE_DIAL_FAILED: 'See whether the provider is up, or choose another: trustedpods providers',
   WIRE_INTERNAL: 'The provider has a fault of its own: try again, or choose another provider.',
   WIRE_UNSUPPORTED_PROTOCOL: 'The provider runs another version: choose another one.',
