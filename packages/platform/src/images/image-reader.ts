@@ -31,22 +31,36 @@ export interface ImageReader extends AsyncDisposable {
 export async function* openBlob(
   reader: ImageReader,
   blob: Blob,
-  { signal }: ReadOptions = {},
+  options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256')
+  for await (const chunk of openSizedBlob(reader, blob, options)) {
+    hash.update(chunk)
+    yield chunk
+  }
+  checkBlobDigest(reader.name, blob, `sha256:${hash.digest('hex')}`)
+}
+
+/** The same without the digest, for those who hash it themselves: they owe `checkBlobDigest`. */
+export async function* openSizedBlob(
+  reader: ImageReader,
+  blob: Blob,
+  { signal }: ReadOptions = {},
+): AsyncGenerator<Uint8Array> {
   let size = 0
   for await (const chunk of reader.open(blob, { signal })) {
     signal?.throwIfAborted()
     size += chunk.length
     if (size > blob.size)
       throw invalidImage(`${reader.name}: blob ${blob.digest} is longer than its ${blob.size} bytes`)
-    hash.update(chunk)
     yield chunk
   }
   if (size !== blob.size)
     throw invalidImage(`${reader.name}: blob ${blob.digest} has ${size} of its ${blob.size} bytes`)
-  const found = `sha256:${hash.digest('hex')}`
-  if (found !== blob.digest) throw invalidImage(`${reader.name}: blob ${blob.digest} is ${found}`)
+}
+
+export function checkBlobDigest(name: string, { digest }: Blob, found: string): void {
+  if (found !== digest) throw invalidImage(`${name}: blob ${digest} is ${found}`)
 }
 
 /** A whole manifest, index or config, checked as above. */

@@ -14,6 +14,7 @@ import {
 import { decryptLayer, encryptLayer } from '@trusted-pods/protocol/image/ocicrypt/layer-cipher.ts'
 import { nodeStreamCrypto } from '../stream-crypto.ts'
 import { checkedLayer } from './checked-layer.ts'
+import { checkBlobDigest } from './image-reader.ts'
 import { asInvalidImage, invalidImage } from './invalid-image.ts'
 import { ociLayerType } from './manifest-types.ts'
 import type { LayerInput, LayerTransform } from './transform-image.ts'
@@ -23,7 +24,8 @@ const ENCRYPTION_ANNOTATIONS = 'org.opencontainers.image.enc.'
 
 /** Not one byte of the image changes. */
 export const copyLayer: LayerTransform = async (layer, stage) => {
-  if (!(await stage.has(layer.descriptor.digest))) await stage.put(layer.open())
+  const { digest } = layer.descriptor
+  if (!(await stage.has(digest))) await stage.put(layer.open(), { digest: () => digest })
   return layer.descriptor
 }
 
@@ -32,11 +34,16 @@ export function encryptFor(recipients: readonly CryptoKey[]): LayerTransform {
   return async (layer, stage) => {
     const compression = layerCompression(layer.descriptor.mediaType)
     if (!compression) throw notPlain(layer)
-    const checked = checkedLayer(layer.open(), { ...layer, compression })
+    const { digest: sourceDigest } = layer.descriptor
+    // Either of the digests that are computed further on is the source's.
+    const isHashedLater = compression !== 'none' || sourceDigest === layer.diffId
+    const bytes = isHashedLater ? layer.openUnhashed() : layer.open()
+    const checked = checkedLayer(bytes, { ...layer, compression })
     const packed = compression === 'none' ? nodeStreamCrypto.gzip(checked) : checked
     const encryption = encryptLayer(packed, nodeStreamCrypto)
-    const { digest, size } = await stage.put(encryption.ciphertext)
+    const { digest, size } = await stage.put(encryption.ciphertext, { digest: () => encryption.result().digest })
     const { publicOptions, privateOptions } = encryption.result()
+    if (compression !== 'none') checkBlobDigest(layer.name, layer.descriptor, privateOptions.digest)
     const annotations = {
       ...layer.descriptor.annotations,
       ...(await wrapped({ publicOptions, privateOptions }, recipients)),
@@ -74,8 +81,11 @@ export function decryptWith(privateKey: Uint8Array): LayerTransform {
     return asInvalidImage(layer.name, async () => {
       const options = await fromAnnotations(annotations, key)
       const expected = { name: 'the layer', digest, size, diffId: layer.diffId, ...options }
-      const packed = decryptLayer(layer.open(), expected, nodeStreamCrypto)
-      const written = await stage.put(checkedLayer(packed, { ...layer, compression }))
+      const packed = decryptLayer(layer.openUnhashed(), expected, nodeStreamCrypto)
+      const known = options.privateOptions.digest
+      // Where it is that of the tar, decryptLayer has not compared it with what it gives.
+      const hashed = known === layer.diffId ? {} : { digest: () => known }
+      const written = await stage.put(checkedLayer(packed, { ...layer, compression }), hashed)
       options.privateOptions.symmetricKey.fill(0)
       return { mediaType: layerType(compression), ...written, ...plainAnnotations(annotations) }
     })

@@ -2,7 +2,7 @@
  * A private OCI image layout that grows blob by blob beside the place that it is for: nobody sees an image before it is whole.
  * Blobs are written under a made-up name and get their own when their digest is known.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,10 +14,15 @@ import { encodeJson } from './manifest-types.ts'
 export const TAG_ANNOTATION = 'org.opencontainers.image.ref.name'
 const READ_CHUNK_BYTES = 256 * 1024
 
+export interface PutOptions extends ReadOptions {
+  /** Asked when all has been written, by who has hashed it on its way; absent: it is hashed here. */
+  readonly digest?: (() => string) | undefined
+}
+
 export interface LayoutStage extends AsyncDisposable {
   readonly folder: string
   /** Writes what comes, whatever it is. */
-  put(content: AsyncIterable<Uint8Array>, options?: ReadOptions): Promise<{ digest: string; size: number }>
+  put(content: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<{ digest: string; size: number }>
   putDocument(mediaType: string, bytes: Uint8Array): Promise<Blob>
   has(digest: string): Promise<boolean>
   open(digest: string): AsyncIterable<Uint8Array>
@@ -36,14 +41,15 @@ export async function openStage(parent: string): Promise<LayoutStage> {
   await mkdir(blobs, { recursive: true })
   const blobPath = (digest: string) => join(blobs, digest.slice('sha256:'.length))
   const openFile = (path: string) => createReadStream(path, { highWaterMark: READ_CHUNK_BYTES })
-  const put: LayoutStage['put'] = async (content, { signal } = {}) => {
+  const put: LayoutStage['put'] = async (content, { signal, digest } = {}) => {
     const temporary = join(folder, randomUUID())
-    const counted = { hash: createHash('sha256'), size: 0 }
+    const hash = digest ? undefined : createHash('sha256')
+    const counted = { size: 0 }
     const file = createWriteStream(temporary, { flags: 'wx' })
-    await pipeline(counting(content, counted), file, signal ? { signal } : {})
-    const digest = `sha256:${counted.hash.digest('hex')}`
-    await rename(temporary, blobPath(digest))
-    return { digest, size: counted.size }
+    await pipeline(counting(content, counted, hash), file, signal ? { signal } : {})
+    const name = digest?.() ?? `sha256:${hash?.digest('hex')}`
+    await rename(temporary, blobPath(name))
+    return { digest: name, size: counted.size }
   }
   return {
     folder,
@@ -78,10 +84,11 @@ export function indexOf(manifests: readonly unknown[]): object {
 
 async function* counting(
   content: AsyncIterable<Uint8Array>,
-  counted: { hash: ReturnType<typeof createHash>; size: number },
+  counted: { size: number },
+  hash: Hash | undefined,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of content) {
-    counted.hash.update(chunk)
+    hash?.update(chunk)
     counted.size += chunk.length
     yield chunk
   }

@@ -6,7 +6,7 @@
 import { asJsonArray, parseJsonObject } from '@trusted-pods/protocol/image/json-object.ts'
 import { INDEX_TYPE, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import { type Descriptor, MAX_LAYERS, parseDescriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
-import { type Blob, type ImageReader, openBlob, readDocument } from './image-reader.ts'
+import { type Blob, type ImageReader, openBlob, openSizedBlob, readDocument } from './image-reader.ts'
 import {
   chooseImage,
   type ImageDocument,
@@ -31,6 +31,8 @@ export interface LayerInput {
   readonly diffId: string
   /** As the source has it, size and digest checked. */
   open(): AsyncIterable<Uint8Array>
+  /** The same, only its size checked: for a transformation that hashes these bytes anyhow, and compares. */
+  openUnhashed(): AsyncIterable<Uint8Array>
 }
 
 export interface LayerOutput extends Blob {
@@ -130,7 +132,9 @@ async function transformLayer(
   signal?.throwIfAborted()
   const tell = (bytes: number) => onProgress?.({ layer: index, layers: image.manifest.layers.length, bytes })
   const open = () => told(openBlob(reader, descriptor, { signal }), tell)
-  const output = await transform({ name: `${reader.name}: layer ${index}`, descriptor, diffId, open }, stage)
+  const openUnhashed = () => told(openSizedBlob(reader, descriptor, { signal }), tell)
+  const name = `${reader.name}: layer ${index}`
+  const output = await transform({ name, descriptor, diffId, open, openUnhashed }, stage)
   done.set(key, output)
   return output
 }
