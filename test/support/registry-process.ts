@@ -14,8 +14,14 @@ export interface RegistryProcess extends AsyncDisposable {
   readonly host: string
 }
 
-/** @param password whether it wants user `me` with password `sesame`. */
-export async function startRegistry({ password = false } = {}): Promise<RegistryProcess> {
+export interface RegistryProcessOptions {
+  /** Whether it wants user `me` with password `sesame`. */
+  readonly password?: boolean
+  /** Who gives tokens for it: an address, and the certificate (PEM file) that signs them. */
+  readonly tokens?: { readonly realm: string; readonly certificate: string }
+}
+
+export async function startRegistry({ password, tokens }: RegistryProcessOptions = {}): Promise<RegistryProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'tpod-registry-'))
   const htpasswd = join(folder, 'htpasswd')
   await writeFile(htpasswd, HTPASSWD)
@@ -25,6 +31,9 @@ export async function startRegistry({ password = false } = {}): Promise<Registry
     storage: { filesystem: { rootdirectory: join(folder, 'data') } },
     http: { addr: '127.0.0.1:0' },
     ...(password && { auth: { htpasswd: { realm: 'test', path: htpasswd } } }),
+    ...(tokens && {
+      auth: { token: { realm: tokens.realm, service: 'test', issuer: 'test', rootcertbundle: tokens.certificate } },
+    }),
   }
   await writeFile(join(folder, 'config.yml'), JSON.stringify(config))
   const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
