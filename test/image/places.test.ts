@@ -222,3 +222,20 @@ test('containerd takes what we write, encrypted or not, and we read what it expo
   await run('decrypt', `oci-archive:${folder}/enc-out.tar`, `oci:${folder}/out`, '--key', key)
   assert.deepEqual(await diffIds(join(folder, 'out')), await wantedDiffIds(files))
 })
+
+test('an image of which skopeo has encrypted one layer only is opened, and it is said', {
+  skip: noSkopeo,
+}, async (t) => {
+  const files = await imageFolder(t, ['gzip', 'zstd'])
+  const { folder, run, tryRun, key, recipient } = files
+  const keys = ['--encryption-key', `jwe:${recipient}`, '--encrypt-layer', '1']
+  await skopeo(...keys, `oci:${folder}/plain:v1`, `oci:${folder}/mixed:v1`)
+  assert.equal((await run('inspect', `oci:${folder}/mixed`)).encrypted, 'some')
+  const { code, stdout, stderr } = await tryRun('decrypt', `oci:${folder}/mixed`, `oci:${folder}/out`, '--key', key)
+  assert.equal(code, 0)
+  assert.deepEqual([JSON.parse(stdout).decryptedLayers, JSON.parse(stdout).plainLayers], [1, 1])
+  assert.match(stderr, /warning: 1 layer of this image was not encrypted: anybody may have put it there/)
+  assert.deepEqual(await diffIds(join(folder, 'out')), await wantedDiffIds(files))
+  const again = await tryRun('encrypt', `oci:${folder}/mixed`, `oci:${folder}/x`, '--recipient', recipient)
+  assert.match(again.stderr, /layer 1 is encrypted already/)
+})

@@ -1,6 +1,7 @@
 /** Registries that lie, break off, dawdle, and send the user's password astray: each answer is a server of this test on loopback. */
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import type { RegistryOptions } from '@trusted-pods/platform/image-registry/registry-connection.ts'
 import { openRegistryImage } from '@trusted-pods/platform/image-registry/registry-reader.ts'
@@ -288,4 +289,21 @@ test('the user ends a download with the reason of the signal', () => {
     },
     ({ host }) => assert.rejects(readAll(host, { ...NOBODY, signal: stop.signal }), reason),
   )
+})
+
+/** This machine by an address that is not loopback, where it has one. */
+const outside = Object.values(networkInterfaces())
+  .flatMap((each) => each ?? [])
+  .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
+const skip = outside === undefined && 'SKIPPED: this machine has no address but its own'
+
+test('without TLS a registry is asked only where the user has named it', { skip }, async () => {
+  const image = await oneLayerImage()
+  await using server = await startHttp(serveImage(image), outside)
+  await assertRefused('PLATFORM_IMAGE_REGISTRY', /does not answer/, () => readAll(server.host))
+  assert.deepEqual(server.seen, [])
+  for (const named of [server.host, outside ?? '']) {
+    const layer = await readAll(server.host, { ...NOBODY, plainHttp: [named] })
+    assert.deepEqual(layer, Buffer.from(image.layers[0]?.bytes ?? []))
+  }
 })

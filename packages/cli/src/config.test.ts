@@ -10,7 +10,7 @@ const PATH = '/home/me/.config/trustedpods/config.yaml'
 
 test('a whole configuration is read, paths from the folder of the file', () => {
   const config = parseConfig(
-    `${CHAIN}wallet: {keyFile: keys/wallet}\npolicy: ../policy.yaml\nengine: unix:///run/docker.sock\nregistryFile: /srv/records\n`,
+    `${CHAIN}wallet: {keyFile: keys/wallet}\npolicy: ../policy.yaml\nengine: unix:///run/docker.sock\nregistryFile: /srv/records\nplainHttpRegistries: ['registry.lan:5000']\n`,
     PATH,
   )
   assert.equal(config.chain?.id, 31_337n)
@@ -19,6 +19,7 @@ test('a whole configuration is read, paths from the folder of the file', () => {
   assert.deepEqual(config.policy, { kind: 'file', path: '/home/me/.config/policy.yaml' })
   assert.equal(config.engine, 'unix:///run/docker.sock')
   assert.equal(config.registryFile, '/srv/records')
+  assert.deepEqual(config.plainHttpRegistries, ['registry.lan:5000'])
 })
 
 test('a policy can stand in the file itself', () => {
@@ -39,6 +40,8 @@ test('what is unknown, missing or of another kind is refused with the file and t
     ['wallet: {}', /wallet\.keyFile is missing/],
     ['policy: 5', /policy must be/],
     ['engine: []', /engine must be text/],
+    ['plainHttpRegistries: registry.lan', /plainHttpRegistries must be a list of host/],
+    ['plainHttpRegistries: ["http://a"]', /plainHttpRegistries must be a list of host/],
     ['[]', /must be a mapping/],
     ['a: b: c', /config\.yaml: /],
   ]
