@@ -19,7 +19,7 @@ export interface ImageStore extends AsyncDisposable {
 }
 
 export function openImageStore({ stateFolder }: Pick<Context, 'stateFolder'>): ImageStore {
-  const folder = join(stateFolder, 'images')
+  const folder = join(stateFolder, 'published')
   const keyPath = (cid: CID) => join(folder, 'keys', `${cid}.pem`)
   let opened: ReturnType<typeof openFileBlockstore> | undefined
   return {
