@@ -287,3 +287,22 @@ test('a program that is killed while it writes leaves nothing under the name', a
   await ended
   assert.equal((await readdir(folder)).includes('enc.tar'), false)
 })
+
+test('what was spooled of an archive is gone when it is read, and when it is refused', async (t) => {
+  const { folder, run, tryRun, key, recipient } = await imageFolder(t, ['gzip'])
+  await run('encrypt', `oci:${folder}/plain`, `oci-archive:${folder}/enc.tar:v1`, '--recipient', recipient)
+  const spool = join(folder, 'spool')
+  await mkdir(spool)
+  const before = process.env.TMPDIR
+  process.env.TMPDIR = spool
+  t.after(() => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  })
+  await run('decrypt', `oci-archive:${folder}/enc.tar`, `docker-archive:${folder}/d.tar:a`, '--key', key)
+  await run('inspect', `docker-archive:${folder}/d.tar`)
+  assert.equal((await tryRun('inspect', `oci-archive:${folder}/enc.tar:v9`)).code, 3)
+  assert.equal((await tryRun('inspect', `docker-archive:${folder}/d.tar:b`)).code, 3)
+  assert.equal((await tryRun('inspect', `oci-archive:${folder}/d.tar:a`)).code, 3)
+  assert.deepEqual(await readdir(spool), [])
+})

@@ -35,6 +35,7 @@ export function spooledFiles(spool: TarSpool): LayoutFiles {
 }
 
 /**
+ * Takes the files over: disposing the reader disposes them.
  * @throws TrustedPodsError MANIFEST_IMAGE_NOT_FOUND where there is no layout or no such tag, MANIFEST_IMAGE_INVALID where it is
  * damaged, or several images are there and none is named.
  */
@@ -42,13 +43,27 @@ export async function openLayout(
   files: LayoutFiles,
   { name, tag }: { name: string; tag?: string | undefined },
 ): Promise<ImageReader> {
+  try {
+    return { ...readerOf(files, name), root: await findRoot(files, { name, tag }) }
+  } catch (error) {
+    await files[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function findRoot(
+  files: LayoutFiles,
+  { name, tag }: { name: string; tag?: string | undefined },
+): Promise<Descriptor> {
   const index = await files.find('index.json')
   if (!index || !(await files.find('oci-layout'))) throw notFound(`${name} is no OCI image layout`)
   const bytes = await readWhole(index, name)
-  const root = await asInvalidImage(name, async () => chooseTag(bytes, { name, tag }))
+  return asInvalidImage(name, async () => chooseTag(bytes, { name, tag }))
+}
+
+function readerOf(files: LayoutFiles, name: string): Omit<ImageReader, 'root'> {
   return {
     name,
-    root,
     async *open(blob) {
       const file = await files.find(`blobs/${blob.digest.replace(':', '/')}`)
       if (!file) throw invalidImage(`${name} lacks the blob ${blob.digest}`)

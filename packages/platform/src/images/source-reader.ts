@@ -8,6 +8,15 @@ import { encodeJson } from './manifest-types.ts'
 
 /** Takes the source over: disposing the reader disposes it. */
 export async function readSource(source: ImageSource): Promise<ImageReader> {
+  try {
+    return await describeSource(source)
+  } catch (error) {
+    await source[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function describeSource(source: ImageSource): Promise<ImageReader> {
   const layers: Blob[] = []
   const contents = new Map<string, () => AsyncIterable<Uint8Array>>()
   for (const layer of source.layers) {
