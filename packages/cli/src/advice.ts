@@ -12,7 +12,8 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   MANIFEST_SYNTAX: 'Correct the manifest; `trustedpods validate` shows every problem.',
   MANIFEST_INVALID: 'Correct the manifest; `trustedpods validate` shows every problem.',
   MANIFEST_UNREADABLE: 'Name the manifest as the argument, or make one: trustedpods init',
-  MANIFEST_IMAGE_NOT_FOUND: 'Pull or build the image in the engine first, or correct its name in the manifest.',
+  MANIFEST_IMAGE_NOT_FOUND:
+    'Build or pull the image first, or correct its name; docs/cli.md#images has every place that can be named.',
   WIRE_DIAL_FAILED: 'See whether the provider is up, or choose another: trustedpods providers',
   WIRE_INTERNAL: 'The provider has a fault of its own: try again, or choose another provider.',
   WIRE_UNSUPPORTED_PROTOCOL: 'The provider runs another version: choose another one.',
@@ -34,6 +35,8 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   PROVISION_CONTAINER_EXITED:
     'Try its command with this image on your own engine; the deposit comes back by trustedpods stop.',
   STATUS_UNKNOWN_POD: 'See your leases: trustedpods ls',
+  PLATFORM_IMAGE_LOGIN: 'Log in there: docker login, podman login or skopeo login.',
+  PLATFORM_IMAGE_REGISTRY: 'Try again in a moment, or see whether the registry is up and its name is right.',
   PLATFORM_ENGINE_MISSING: 'Install or start Docker or Podman, or set engine in the configuration.',
 }
 

@@ -41,6 +41,8 @@ export interface Config {
   readonly engine?: string
   /** Where providers are found; absent: in the chain's registry. */
   readonly registry?: RegistryPlaceConfig
+  /** Image registries that are asked without TLS: host, or host:port. */
+  readonly plainHttpRegistries?: readonly string[]
 }
 
 /** A file that is not there is an empty one: commands say what they miss. */
@@ -57,7 +59,17 @@ export async function loadConfig(path: string): Promise<Config> {
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export function parseConfig(text: string, path: string): Config {
   const root = parseConfigFile(text, path)
-  root.only('chain', 'wallet', 'policy', 'running', 'engine', 'registryFile', 'registryUrl', 'registryPeers')
+  root.only(
+    'chain',
+    'wallet',
+    'policy',
+    'running',
+    'engine',
+    'registryFile',
+    'registryUrl',
+    'registryPeers',
+    'plainHttpRegistries',
+  )
   const folder = dirname(path)
   const chain = root.section('chain')
   const wallet = root.section('wallet')
@@ -65,6 +77,7 @@ export function parseConfig(text: string, path: string): Config {
   const running = root.section('running')
   const engine = root.optionalText('engine')
   const registry = readRegistry(root, folder)
+  const plainHttpRegistries = readHosts(root)
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -73,6 +86,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
     ...(registry && { registry }),
+    ...(plainHttpRegistries && { plainHttpRegistries }),
   }
 }
 
@@ -121,6 +135,14 @@ function readRegistry(root: ConfigSection, folder: string): RegistryPlaceConfig 
   if (url === undefined) return undefined
   if (!/^https?:/.test(url) || !URL.canParse(url)) root.fail('registryUrl', 'must be an http or https URL')
   return { kind: 'url', url }
+}
+
+function readHosts(root: ConfigSection): readonly string[] | undefined {
+  const value = root.value('plainHttpRegistries')
+  if (value === undefined) return undefined
+  if (Array.isArray(value) && value.every((host) => typeof host === 'string' && /^[\w.-]+(:\d{1,5})?$/.test(host)))
+    return value
+  return root.fail('plainHttpRegistries', 'must be a list of host or host:port')
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

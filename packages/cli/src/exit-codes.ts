@@ -39,6 +39,7 @@ const EXCEPTIONS: Partial<Record<ErrorCode, ExitCode>> = {
   ATTEST_UNAVAILABLE: EXIT.NETWORK,
   CHANNEL_RPC_UNAVAILABLE: EXIT.NETWORK,
   PROVISION_CONTAINER_EXITED: EXIT.WORKLOAD_FAILED,
+  PLATFORM_IMAGE_REGISTRY: EXIT.NETWORK,
 }
 
 /** The exit status for whatever a command threw. `interrupted`: the user asked for an end before it was thrown. */

@@ -1,27 +1,39 @@
-/** Publishes images from the engine of this machine and says how far it is. */
+/** Publishes the images of a manifest from wherever it says they lie, and says how far it is. */
+import { openPlace } from '@trusted-pods/platform/images/open-place.ts'
+import { plainSource } from '@trusted-pods/platform/images/plain-source.ts'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { IMAGE_PLACES, parseImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
+import type { ImageSource } from '@trusted-pods/protocol/image/image-source.ts'
 import { createImagePublisher, type ImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
-import { openEngineImage } from './engine-images.ts'
+import { placeFrom, placeOptions } from './image-places.ts'
+import { openImageStore } from './image-store.ts'
+import { publishedBefore } from './published-before.ts'
 import { formatBytes } from './units.ts'
 
 /** 5 s between two lines about one image: a person sees that it goes on, a log does not drown. */
 const PROGRESS_INTERVAL_MS = 5_000
 
-export function imagePublisher(
-  { output, around: { env } }: Context,
-  { config, blockstore }: { config: Config; blockstore: Blockstore },
-): ImagePublisher {
+export interface ImagePublisherParts {
+  readonly config: Config
+  readonly blockstore: Blockstore
+  /** Folder of the manifest: paths in it are meant from there. */
+  readonly folder: string
+}
+
+export function imagePublisher(context: Context, { config, blockstore, folder }: ImagePublisherParts): ImagePublisher {
+  const { output } = context
   let lastSaidAt = 0
-  return createImagePublisher({
+  const publisher = createImagePublisher({
     blockstore,
     crypto: nodeStreamCrypto,
     openSource: (image, { signal }) => {
       output.step('manifest', `reading and encrypting ${image}`)
       lastSaidAt = performance.now()
-      return openEngineImage(image, { config, env, ...(signal && { signal }) })
+      return openImage(context, { image, config, folder, signal })
     },
     onProgress: (image, { layer, layers, bytes }) => {
       if (performance.now() - lastSaidAt < PROGRESS_INTERVAL_MS) return
@@ -29,4 +41,35 @@ export function imagePublisher(
       output.step('manifest', `${image}: layer ${layer + 1} of ${layers}, ${formatBytes(bytes)} so far`)
     },
   })
+  return {
+    async publish(image, options) {
+      return (await publishedBefore(context, { image, blockstore, ...options })) ?? publisher.publish(image, options)
+    },
+  }
+}
+
+interface Wanted {
+  image: string
+  config: Config
+  folder: string
+  signal: AbortSignal | undefined
+}
+
+/** The store stays open with the source: blocks of an `ipfs:` image are read until the last layer is encrypted. */
+async function openImage(context: Context, { image, config, folder, signal }: Wanted): Promise<ImageSource> {
+  const place = parseImagePlace(image)
+  if (!place) throw new TrustedPodsError('MANIFEST_IMAGE_INVALID', `${image} is no place: wanted ${IMAGE_PLACES}`)
+  const store = openImageStore(context)
+  try {
+    const options = { ...placeOptions(context, { config, store }), signal: signal ?? context.signal }
+    const source = await plainSource(await openPlace(placeFrom(folder, place), options), options)
+    const close = async () => {
+      await source[Symbol.asyncDispose]()
+      await store[Symbol.asyncDispose]()
+    }
+    return { ...source, [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await store[Symbol.asyncDispose]()
+    throw error
+  }
 }

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { addAttest } from './commands/attest.ts'
 import type { Run } from './commands/command.ts'
 import { addDeploy, addPlan } from './commands/deploy.ts'
+import { addImage } from './commands/image.ts'
 import { addInit } from './commands/init.ts'
 import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
@@ -107,6 +108,7 @@ function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
     addLogs,
     addStop,
     addLs,
+    addImage,
   ])
     add(program, run)
   return program

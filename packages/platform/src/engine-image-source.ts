@@ -4,19 +4,26 @@
  */
 import { createHash } from 'node:crypto'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { fullImageName } from '@trusted-pods/protocol/image/image-reference.ts'
 import type { ImageSource, ImageSourceLayer } from '@trusted-pods/protocol/image/image-source.ts'
 import { type Compression, layerType } from '@trusted-pods/protocol/image/media-types.ts'
 import { MAX_DOCUMENT_BYTES, parseImageConfig } from '@trusted-pods/protocol/image/oci-documents.ts'
-import { nodeStreamCrypto } from './stream-crypto.ts'
+import { compressionOf, unpacked } from './images/compression.ts'
+import { invalidImage } from './images/invalid-image.ts'
 import { type SpooledFile, spoolTar, type TarSpool } from './tar-spool.ts'
 
 export interface DockerArchiveOptions {
   /** What the user called the image. */
   readonly name: string
+  /** Name in the archive of the one image that is wanted; absent: the archive holds one. */
+  readonly image?: string | undefined
   /** Folder below which a private one (0700) is made for the layers; removed on dispose. */
   readonly tempDir: string
   readonly signal?: AbortSignal
 }
+
+/** Characters of the names that a refusal lists. */
+const MAX_NAMES = 400
 
 /** One image's entry of manifest.json. */
 interface ArchiveManifest {
@@ -27,12 +34,19 @@ interface ArchiveManifest {
 /** @throws TrustedPodsError MANIFEST_IMAGE_INVALID where it is no archive of one image, or a layer is not what the config says. */
 export async function openDockerArchive(
   tar: AsyncIterable<Uint8Array>,
-  { name, tempDir, signal }: DockerArchiveOptions,
+  { name, image, tempDir, signal }: DockerArchiveOptions,
 ): Promise<ImageSource> {
-  const options = signal ? { tempDir, signal } : { tempDir }
-  const spool = await spoolTar(tar, options)
+  const spool = await spoolTar(tar, signal ? { tempDir, signal } : { tempDir })
+  return openSpooledArchive(spool, { name, image, signal })
+}
+
+/** The same of an archive that is spooled already; takes the spool over. */
+export async function openSpooledArchive(
+  spool: TarSpool,
+  { name, image, signal }: Omit<DockerArchiveOptions, 'tempDir' | 'signal'> & { signal?: AbortSignal | undefined },
+): Promise<ImageSource> {
   try {
-    const manifest = parseArchiveManifest(await readDocument(spool, 'manifest.json'))
+    const manifest = parseArchiveManifest(await readDocument(spool, 'manifest.json'), image)
     const config = await readDocument(spool, manifest.config)
     const layers = await openLayers(spool, manifest, { diffIds: diffIdsOf(config), ...(signal && { signal }) })
     return { name, config, layers, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() }
@@ -48,7 +62,7 @@ async function openLayers(
   { diffIds, signal }: { diffIds: readonly string[]; signal?: AbortSignal },
 ): Promise<ImageSourceLayer[]> {
   if (layers.length !== diffIds.length)
-    throw invalid(`manifest.json names ${layers.length} layers, the config ${diffIds.length} diff_ids`)
+    throw invalidImage(`manifest.json names ${layers.length} layers, the config ${diffIds.length} diff_ids`)
   const opened: ImageSourceLayer[] = []
   for (const [i, path] of layers.entries()) {
     signal?.throwIfAborted()
@@ -60,56 +74,62 @@ async function openLayers(
 async function openLayer(file: SpooledFile, diffId: string): Promise<ImageSourceLayer> {
   const compression = await detectCompression(file)
   const found = await hashUnpacked(file, compression)
-  if (found !== diffId) throw invalid(`a layer of the archive is ${found}, the config's diff_id says ${diffId}`)
+  if (found !== diffId) throw invalidImage(`a layer of the archive is ${found}, the config's diff_id says ${diffId}`)
   return { mediaType: layerType(compression), size: file.size, diffId, open: () => file.open() }
 }
 
 async function hashUnpacked(file: SpooledFile, compression: Compression): Promise<string> {
   const hash = createHash('sha256')
   try {
-    for await (const chunk of unpack(file, compression)) hash.update(chunk)
+    for await (const chunk of unpacked(file.open(), compression)) hash.update(chunk)
   } catch (cause) {
-    throw invalid(`a layer of the archive is not ${compression}`, cause)
+    throw invalidImage(`a layer of the archive is not ${compression}`, cause)
   }
   return `sha256:${hash.digest('hex')}`
 }
 
-function unpack(file: SpooledFile, compression: Compression): AsyncIterable<Uint8Array> {
-  switch (compression) {
-    case 'none':
-      return file.open()
-    case 'gzip':
-      return nodeStreamCrypto.gunzip(file.open())
-    case 'zstd':
-      return nodeStreamCrypto.unzstd(file.open())
-  }
-}
-
-/** By magic number, since manifest.json does not tell: RFC 1952 §2.3.1, RFC 8878 §3.1.1. */
+/** By magic number, since manifest.json does not tell. */
 async function detectCompression(file: SpooledFile): Promise<Compression> {
-  for await (const chunk of file.open()) {
-    const magic = Buffer.from(chunk.subarray(0, 4)).toString('hex')
-    if (magic.startsWith('1f8b')) return 'gzip'
-    return magic === '28b52ffd' ? 'zstd' : 'none'
-  }
+  for await (const chunk of file.open()) return compressionOf(chunk)
   return 'none'
 }
 
-function parseArchiveManifest(bytes: Uint8Array): ArchiveManifest {
+function parseArchiveManifest(bytes: Uint8Array, wanted?: string): ArchiveManifest {
   const images = parseJson(bytes)
-  if (!Array.isArray(images) || images.length !== 1)
-    throw invalid(`manifest.json has ${Array.isArray(images) ? images.length : 'no list of'} images, wanted 1`)
-  const { Config: config, Layers: layers } = (images[0] ?? {}) as { Config?: unknown; Layers?: unknown }
+  if (!Array.isArray(images)) throw invalidImage('manifest.json has no list of images, wanted 1')
+  const chosen = wanted === undefined ? images : images.filter((image) => tagsOf(image).some(isName(wanted)))
+  if (wanted !== undefined && chosen.length === 0) throw notThere(wanted, images)
+  if (chosen.length !== 1) throw invalidImage(`manifest.json has ${chosen.length} images, wanted 1${namesOf(images)}`)
+  const { Config: config, Layers: layers } = (chosen[0] ?? {}) as { Config?: unknown; Layers?: unknown }
   if (typeof config !== 'string' || !Array.isArray(layers) || !layers.every((layer) => typeof layer === 'string'))
-    throw invalid('manifest.json lacks Config or Layers')
+    throw invalidImage('manifest.json lacks Config or Layers')
   return { config, layers }
+}
+
+/** `nginx`, `docker.io/library/nginx:latest`: writers of archives differ in how much of a name they write. */
+function isName(wanted: string): (tag: string) => boolean {
+  return (tag) => fullImageName(tag) === fullImageName(wanted)
+}
+
+function tagsOf(image: unknown): string[] {
+  const { RepoTags: tags } = (image ?? {}) as { RepoTags?: unknown }
+  return Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string') : []
+}
+
+function namesOf(images: readonly unknown[]): string {
+  const names = images.flatMap(tagsOf).join(', ').slice(0, MAX_NAMES)
+  return names === '' ? '' : `; it has ${names}`
+}
+
+function notThere(wanted: string, images: readonly unknown[]): TrustedPodsError {
+  return new TrustedPodsError('MANIFEST_IMAGE_NOT_FOUND', `the archive has no image ${wanted}${namesOf(images)}`)
 }
 
 function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
-    throw invalid('manifest.json is not JSON', cause)
+    throw invalidImage('manifest.json is not JSON', cause)
   }
 }
 
@@ -117,13 +137,14 @@ function diffIdsOf(config: Uint8Array): readonly string[] {
   try {
     return parseImageConfig(config).diffIds
   } catch (cause) {
-    throw invalid(`the image config cannot be read: ${cause instanceof Error ? cause.message : cause}`, cause)
+    throw invalidImage(`the image config cannot be read: ${cause instanceof Error ? cause.message : cause}`, cause)
   }
 }
 
 async function readDocument(spool: TarSpool, path: string): Promise<Uint8Array> {
   const file = want(spool, path)
-  if (file.size > MAX_DOCUMENT_BYTES) throw invalid(`${path} has ${file.size} bytes, at most ${MAX_DOCUMENT_BYTES}`)
+  if (file.size > MAX_DOCUMENT_BYTES)
+    throw invalidImage(`${path} has ${file.size} bytes, at most ${MAX_DOCUMENT_BYTES}`)
   const parts: Uint8Array[] = []
   for await (const chunk of file.open()) parts.push(chunk)
   return Uint8Array.from(Buffer.concat(parts))
@@ -131,10 +152,6 @@ async function readDocument(spool: TarSpool, path: string): Promise<Uint8Array> 
 
 function want(spool: TarSpool, path: string): SpooledFile {
   const file = spool.find(path)
-  if (!file) throw invalid(`the archive has no file ${path}`)
+  if (!file) throw invalidImage(`the archive has no file ${path}`)
   return file
-}
-
-function invalid(message: string, cause?: unknown): TrustedPodsError {
-  return new TrustedPodsError('MANIFEST_IMAGE_INVALID', message, cause === undefined ? {} : { cause })
 }

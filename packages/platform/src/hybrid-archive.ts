@@ -8,8 +8,8 @@ import type { OpenedImage } from '@trusted-pods/protocol/image/opened-image.ts'
 import { type TarFile, tarFile, writeTar } from './tar-writer.ts'
 
 export interface HybridArchiveOptions {
-  /** Name under which the engine registers the image. */
-  readonly repoTag: string
+  /** Name under which the engine registers the image; absent: by its id alone. */
+  readonly repoTag?: string | undefined
 }
 
 /**
@@ -48,14 +48,19 @@ interface Descriptor {
 }
 
 /** The containerd store reads the name from the first annotation, the OCI layout's own is the second. */
-function encodeIndex(manifest: Descriptor, repoTag: string): Uint8Array {
+function encodeIndex(manifest: Descriptor, repoTag: string | undefined): Uint8Array {
+  if (repoTag === undefined) return encodeJson({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [manifest] })
   const annotations = { 'io.containerd.image.name': repoTag, 'org.opencontainers.image.ref.name': tagOf(repoTag) }
   return encodeJson({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [{ ...manifest, annotations }] })
 }
 
-function encodeDockerManifest(configDigest: string, { layers }: OpenedImage, repoTag: string): Uint8Array {
+function encodeDockerManifest(configDigest: string, { layers }: OpenedImage, repoTag?: string): Uint8Array {
   return encodeJson([
-    { Config: blobPath(configDigest), RepoTags: [repoTag], Layers: layers.map(({ diffId }) => blobPath(diffId)) },
+    {
+      Config: blobPath(configDigest),
+      RepoTags: repoTag === undefined ? null : [repoTag],
+      Layers: layers.map(({ diffId }) => blobPath(diffId)),
+    },
   ])
 }
 

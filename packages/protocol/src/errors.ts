@@ -69,6 +69,8 @@ const ACTIONS = {
   STATUS_NOT_RUNNING: 'fix-input',
   PLATFORM_ENGINE_MISSING: 'fix-input',
   PLATFORM_ENGINE_FAILED: 'retry',
+  PLATFORM_IMAGE_REGISTRY: 'retry',
+  PLATFORM_IMAGE_LOGIN: 'fix-input',
   PLATFORM_CONFIG: 'fix-input',
   PLATFORM_STATE: 'fix-input',
 } as const satisfies Record<string, Action>

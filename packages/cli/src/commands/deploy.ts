@@ -1,4 +1,5 @@
 /** `trustedpods deploy`: a manifest on a provider, paid and running; or further with a lease that an earlier run left. */
+import { dirname } from 'node:path'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { manifestResources } from '@trusted-pods/protocol/manifest/resources.ts'
@@ -98,7 +99,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
     await using own = await openNode(context)
     await using blocks = await openBlocks(context, leaseId)
     const { blockstore } = blocks
-    const images = imagePublisher(context, { config, blockstore })
+    const images = imagePublisher(context, { config, blockstore, folder: dirname(path) })
     const parts = {
       node: own.node,
       chain,

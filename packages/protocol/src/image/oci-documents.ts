@@ -82,7 +82,8 @@ function checkSize(bytes: Uint8Array, name: string): void {
     throw refused(`${name} of ${bytes.length} bytes, at most ${MAX_DOCUMENT_BYTES}`)
 }
 
-function parseDescriptor(value: unknown, name: string): Descriptor {
+/** One entry of a list of blobs; `name` names it in refusals. @throws TrustedPodsError PROVISION_IMAGE_REFUSED. */
+export function parseDescriptor(value: unknown, name: string): Descriptor {
   const descriptor = asJsonObject(value, name)
   if (typeof descriptor.mediaType !== 'string') throw refused(`${name}.mediaType is missing`)
   return {

@@ -1,5 +1,6 @@
 /** What names, addresses and paths may look like: the same rules for the file and the wire. Spec: spec/MANIFEST.md#names.
  * Pure. */
+import { parseImagePlace } from '../image/image-place.ts'
 
 /** RFC 1123 label, as Kubernetes takes it. */
 export function isDnsLabel(text: string): boolean {
@@ -20,26 +21,12 @@ export function isEnvName(text: string): boolean {
 }
 export const ENV_NAME = 'letters, digits, _, . and -, no digit first, at most 256'
 
-/** Places of images that are no names: a scheme, then a path as the system takes it. */
-const IMAGE_SCHEMES = ['oci:', 'oci-archive:', 'docker-archive:']
-
-/** Name of an image as engines and registries take it: host, lower-case path, tag, digest. Grammar: distribution/reference. */
+/** A place that holds an image: a name as engines and registries take it, or one with an explicit scheme. */
 export function isImageName(text: string): boolean {
-  if (IMAGE_SCHEMES.some((scheme) => text.startsWith(scheme) && text.length > scheme.length))
-    return !hasControl(text) && text.isWellFormed()
-  const [name = '', digest, ...more] = text.split('@')
-  if (more.length > 0 || (digest !== undefined && !/^sha256:[0-9a-f]{64}$/.test(digest))) return false
-  const parts = name.split('/')
-  const [repository = '', tag, ...rest] = (parts.pop() ?? '').split(':')
-  if (rest.length > 0 || (tag !== undefined && !/^\w[\w.-]{0,127}$/.test(tag))) return false
-  const [first = ''] = parts
-  const hasHost = parts.length > 0 && (first === 'localhost' || /[.:]/.test(first))
-  if (hasHost && !/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/.test(first)) return false
-  return [...parts.slice(hasHost ? 1 : 0), repository].every((part) =>
-    /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/.test(part),
-  )
+  return parseImagePlace(text) !== undefined
 }
-export const IMAGE_NAME = 'the name of an image such as docker.io/library/nginx:1.29: lower case, no spaces'
+export const IMAGE_NAME =
+  'the name of an image such as docker.io/library/nginx:1.29 (lower case, no spaces), or docker-daemon:NAME, docker://NAME, oci:FOLDER, oci-archive:FILE, docker-archive:FILE, ipfs:CID'
 
 export function isIpAddress(text: string): boolean {
   return isIpv4(text) || isIpv6(text)

@@ -1,4 +1,5 @@
 /** One container of the manifest. Spec: spec/MANIFEST.md#containers. Pure. */
+import { parseImagePlace } from '../image/image-place.ts'
 import { describe, type Fields, isMissing, readFields, readText } from './fields.ts'
 import type { ContainerManifest } from './manifest.ts'
 import { DNS_LABEL, IMAGE_NAME, isDnsLabel, isImageName, shortestPath, uniqueLabel, whyBadPath } from './names.ts'
@@ -91,9 +92,12 @@ function readName(node: YamlNode, taken: Set<string>): string {
   return name
 }
 
-/** "ghcr.io/acme/web:1@sha256:…" is "web". */
+/** "ghcr.io/acme/web:1@sha256:…" and "oci:build/web:1" and "docker-archive:web.tar.gz" are "web". */
 function imageBaseName(image: string): string {
-  const path = image.split('@')[0] ?? ''
+  const place = parseImagePlace(image)
+  if (place?.kind === 'ipfs') return ''
+  if (place && 'path' in place) return (place.path.split('/').at(-1) ?? '').replace(/\.tar(\.\w+)?$/, '')
+  const path = (place?.name ?? image).split('@')[0] ?? ''
   return (path.split('/').at(-1) ?? '').split(':')[0] ?? ''
 }
 

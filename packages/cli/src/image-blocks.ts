@@ -1,0 +1,82 @@
+/** Blocks of a published image between machines: pulled into this machine's store, or served from it. */
+import { join } from 'node:path'
+import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
+import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
+import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
+import { dial } from '@trusted-pods/publisher/dial.ts'
+import type { Blockstore } from 'interface-blockstore'
+import type { CID } from 'multiformats/cid'
+import { openNode } from './connections.ts'
+import type { Context } from './context.ts'
+import { openImageStore } from './image-store.ts'
+import { formatBytes } from './units.ts'
+
+/** 256 GiB: no image is that large, and a liar fills no more of the disk. */
+const MAX_TREE_BYTES = 256 * 2 ** 30
+const PROGRESS_INTERVAL_MS = 2_000
+/** Any address of this machine, a port of the system's choice. */
+const LISTEN = ['/ip4/0.0.0.0/tcp/0']
+
+/** Pulls from the addresses in their order until the tree is whole; what one has given is not asked of the next.
+ * @throws what the last one failed by. */
+export async function fetchImageBlocks(context: Context, cid: CID, addresses: readonly string[]): Promise<void> {
+  await using store = openImageStore(context)
+  const blockstore = await store.blockstore()
+  let failure: unknown
+  for (const address of addresses) {
+    try {
+      await fetchFrom(context, address, { cid, blockstore })
+      return
+    } catch (error) {
+      context.signal.throwIfAborted()
+      failure = error
+      context.output.progress(`not all of it is at ${address}: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  throw failure
+}
+
+interface Wanted {
+  cid: CID
+  blockstore: Blockstore
+}
+
+async function fetchFrom(context: Context, address: string, { cid, blockstore }: Wanted): Promise<void> {
+  const { signal } = context
+  const options = { blockstore, maxBytes: MAX_TREE_BYTES, signal, onProgress: tellFetched(context, cid) }
+  if (/^https?:\/\//.test(address) && URL.canParse(address))
+    return fetchTreeFromGateway(new URL(address), { cid, ...options })
+  const peerId = /\/p2p\/([^/]+)$/.exec(address)?.[1]
+  if (peerId === undefined)
+    throw new TrustedPodsError('PLATFORM_CONFIG', `${address} is no URL and no multiaddr that ends in /p2p/<peer id>`)
+  await using own = await openNode(context)
+  await using peer = await dial(own.node, { peerId, multiaddrs: [address] }, { signal })
+  await fetchTree(peer.connection, { cid: cid.bytes, ...options })
+}
+
+function tellFetched({ output }: Context, cid: CID): (bytes: number) => void {
+  let saidAt = performance.now()
+  return (bytes) => {
+    if (performance.now() - saidAt < PROGRESS_INTERVAL_MS) return
+    saidAt = performance.now()
+    output.progress(`ipfs:${cid}: ${formatBytes(bytes)} so far`)
+  }
+}
+
+/** Serves the store to whoever knows a CID, until the user ends it. */
+export async function serveImageBlocks(context: Context, cid: CID, blockstore: Blockstore): Promise<void> {
+  const { output, signal, stateFolder } = context
+  const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
+  const node = await createNode({ privateKey, listen: LISTEN })
+  try {
+    await serveBlocks(node, { blockstore })
+    for (const address of node.getMultiaddrs())
+      output.next(`trustedpods image fetch ipfs:${cid} <dst> --from ${address}`)
+    output.progress('serving until you end it with Ctrl-C')
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  } finally {
+    await node.stop()
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * An image from a reader into a stage, each layer through a transformation: copied, encrypted or decrypted. Everything else
+ * of it stays byte for byte where nothing below it has changed. Spec: spec/IMAGES.md#commands.
+ */
+
+import { asJsonArray, parseJsonObject } from '@trusted-pods/protocol/image/json-object.ts'
+import { INDEX_TYPE, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
+import { type Descriptor, MAX_LAYERS, parseDescriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
+import { type Blob, type ImageReader, openBlob, openSizedBlob, readDocument } from './image-reader.ts'
+import {
+  chooseImage,
+  type ImageDocument,
+  type ImageIndex,
+  type IndexEntry,
+  type PlatformOptions,
+  REFERENCE_DIGEST,
+  readImage,
+  readRoot,
+} from './image-root.ts'
+import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import type { LayoutStage } from './layout-stage.ts'
+import { encodeJson } from './manifest-types.ts'
+import { diffIdsOf } from './plain-source.ts'
+
+/** A layer on its way. */
+export interface LayerInput {
+  /** Names the layer in refusals. */
+  readonly name: string
+  readonly descriptor: Descriptor
+  /** sha256:<hex> of the uncompressed tar, as the config says. */
+  readonly diffId: string
+  /** As the source has it, size and digest checked. */
+  open(): AsyncIterable<Uint8Array>
+  /** The same, only its size checked: for a transformation that hashes these bytes anyhow, and compares. */
+  openUnhashed(): AsyncIterable<Uint8Array>
+}
+
+export interface LayerOutput extends Blob {
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** Puts the layer on the stage and says how it is described there. */
+export type LayerTransform = (layer: LayerInput, stage: LayoutStage) => Promise<LayerOutput>
+
+export interface TransformOptions extends PlatformOptions {
+  readonly transform: LayerTransform
+  /** Every platform and the attestations, rather than one image. */
+  readonly all?: boolean
+  /** Called with the source's bytes that were read of a layer so far. */
+  readonly onProgress?: (progress: TransformProgress) => void
+}
+
+export interface TransformProgress {
+  /** Layer under way, from 0, in its image. */
+  readonly layer: number
+  readonly layers: number
+  /** Of this layer, bytes. */
+  readonly bytes: number
+}
+
+/** Layers that platforms share are transformed once and stay shared. */
+type Done = Map<string, LayerOutput>
+
+/** @returns the descriptor of what now stands on the stage: an image manifest, or an index with `all`. */
+export async function transformImage(
+  reader: ImageReader,
+  stage: LayoutStage,
+  options: TransformOptions,
+): Promise<Blob> {
+  const done: Done = new Map()
+  if (!options.all) return transformOne(reader, stage, { ...options, done, image: await chooseImage(reader, options) })
+  const root = await readRoot(reader, options)
+  if (root.kind === 'image') return transformOne(reader, stage, { ...options, done, image: root.image })
+  return transformIndex(reader, stage, { ...options, done, index: root.index })
+}
+
+async function transformIndex(
+  reader: ImageReader,
+  stage: LayoutStage,
+  { index, ...options }: TransformOptions & { done: Done; index: ImageIndex },
+): Promise<Blob> {
+  const moved = new Map<string, Blob>()
+  for (const entry of index.entries) {
+    if (entry.isAttestation) moved.set(entry.descriptor.digest, await copyAttestation(reader, stage, entry, options))
+    else {
+      const image = await readImage(reader, entry.descriptor, options)
+      moved.set(entry.descriptor.digest, await transformOne(reader, stage, { ...options, image }))
+    }
+  }
+  const manifests = index.entries.map((entry) => movedEntry(entry, moved))
+  return stage.putDocument(INDEX_TYPE, encodeJson({ ...index.json, mediaType: INDEX_TYPE, manifests }))
+}
+
+/** An attestation goes on speaking of the image that has taken the place of its own. */
+function movedEntry({ json, descriptor: { digest, annotations } }: IndexEntry, moved: ReadonlyMap<string, Blob>) {
+  const target = moved.get(annotations[REFERENCE_DIGEST] ?? '')
+  const changed = target ? { annotations: { ...annotations, [REFERENCE_DIGEST]: target.digest } } : {}
+  return { ...json, ...moved.get(digest), ...changed }
+}
+
+async function transformOne(
+  reader: ImageReader,
+  stage: LayoutStage,
+  options: TransformOptions & { done: Done; image: ImageDocument },
+): Promise<Blob> {
+  const { image, signal } = options
+  const config = await readDocument(reader, image.manifest.config, { signal })
+  const diffIds = await diffIdsOf(reader, config, image)
+  await stage.putDocument(image.manifest.config.mediaType, config)
+  const layers: LayerOutput[] = []
+  for (const [i, descriptor] of image.manifest.layers.entries())
+    layers.push(await transformLayer(reader, stage, { ...options, descriptor, diffId: diffIds[i] ?? '', index: i }))
+  return stage.putDocument(MANIFEST_TYPE, encodeManifest(image, layers))
+}
+
+interface LayerOptions extends TransformOptions {
+  done: Done
+  image: ImageDocument
+  descriptor: Descriptor
+  diffId: string
+  index: number
+}
+
+async function transformLayer(
+  reader: ImageReader,
+  stage: LayoutStage,
+  { done, image, descriptor, diffId, index, transform, signal, onProgress }: LayerOptions,
+): Promise<LayerOutput> {
+  const key = JSON.stringify([descriptor, diffId])
+  const before = done.get(key)
+  if (before) return before
+  signal?.throwIfAborted()
+  const tell = (bytes: number) => onProgress?.({ layer: index, layers: image.manifest.layers.length, bytes })
+  const open = () => told(openBlob(reader, descriptor, { signal }), tell)
+  const openUnhashed = () => told(openSizedBlob(reader, descriptor, { signal }), tell)
+  const name = `${reader.name}: layer ${index}`
+  const output = await transform({ name, descriptor, diffId, open, openUnhashed }, stage)
+  done.set(key, output)
+  return output
+}
+
+async function* told(content: AsyncIterable<Uint8Array>, tell: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  let bytes = 0
+  for await (const chunk of content) {
+    bytes += chunk.length
+    yield chunk
+    tell(bytes)
+  }
+}
+
+/** Byte for byte the source's where no layer has changed. */
+function encodeManifest({ bytes, json, manifest }: ImageDocument, layers: readonly LayerOutput[]): Uint8Array {
+  const same = JSON.stringify(layers) === JSON.stringify(manifest.layers)
+  return same ? bytes : encodeJson({ ...json, mediaType: MANIFEST_TYPE, layers })
+}
+
+/** Manifest and blobs as they are: in-toto statements are no image. */
+async function copyAttestation(
+  reader: ImageReader,
+  stage: LayoutStage,
+  { descriptor }: IndexEntry,
+  { signal }: TransformOptions,
+): Promise<Blob> {
+  const bytes = await readDocument(reader, descriptor, { signal })
+  const blobs = await asInvalidImage(reader.name, async () => attestationBlobs(bytes))
+  for (const blob of blobs)
+    if (!(await stage.has(blob.digest))) await stage.put(openBlob(reader, blob, { signal }), { signal })
+  const { digest, size } = await stage.putDocument(descriptor.mediaType, bytes)
+  return { mediaType: descriptor.mediaType, digest, size }
+}
+
+function attestationBlobs(bytes: Uint8Array): Descriptor[] {
+  const { config, layers } = parseJsonObject(bytes, 'attestation manifest')
+  const list = asJsonArray(layers, 'attestation layers')
+  if (list.length > MAX_LAYERS) throw invalidImage(`an attestation has ${list.length} layers, at most ${MAX_LAYERS}`)
+  return [config, ...list].map((blob, i) => parseDescriptor(blob, `attestation blob ${i}`))
+}
