@@ -96,7 +96,7 @@ const lies: Record<string, { lie(parts: Parts, fixture: Fixture): unknown; check
   },
   'another key of the right length': {
     lie: (parts, fixture) => setPrivateOptions(fixture, parts, { symmetricKey: new Uint8Array(32) }),
-    check: /layer 0: wrong HMAC|layer 0: its plaintext is not gzip/,
+    check: /layer 0: wrong HMAC|layer 0: its plaintext is not zstd/,
   },
   'a wrong private digest': {
     lie: (parts, fixture) => setPrivateOptions(fixture, parts, { digest: sha256Text(Buffer.from('other')) }),

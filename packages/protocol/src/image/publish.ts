@@ -20,7 +20,7 @@ import { parseImageConfig, parseImageManifest } from './oci-documents.ts'
 import { generateImageKey } from './ocicrypt/image-key.ts'
 import { toAnnotations } from './ocicrypt/layer-annotations.ts'
 import { encryptLayer } from './ocicrypt/layer-cipher.ts'
-import type { StreamCrypto } from './stream-crypto.ts'
+import { openSha256, type StreamCrypto } from './stream-crypto.ts'
 import { writeFile } from './unixfs-write.ts'
 
 export interface PublishedImage {
@@ -91,19 +91,24 @@ async function publishLayer(
 ): Promise<PublishedLayer> {
   const { crypto, blockstore } = options
   const compression = layerCompression(layer.mediaType) ?? 'none'
-  const packed = compression === 'none' ? crypto.gzip(checkDiffId(layer, crypto)) : layer.open()
+  const packed = compression === 'none' ? pack(checkDiffId(layer, crypto), crypto) : layer.open()
   const encryption = encryptLayer(observe(packed, options), crypto)
   const node = await writeFile(blockstore, encryption.ciphertext)
   const { digest, size, ...layerOptions } = encryption.result()
   const annotations = await toAnnotations(layerOptions, publicKey)
   layerOptions.privateOptions.symmetricKey.fill(0)
-  const mediaType = encryptedLayerType(writtenCompression(compression))
+  const mediaType = encryptedLayerType(writtenCompression(compression, crypto))
   return { blob: { digest, node }, descriptor: { mediaType, digest, size, annotations } }
 }
 
-/** Plain tars are sent compressed. */
-function writtenCompression(compression: Compression): Compression {
-  return compression === 'none' ? 'gzip' : compression
+/** Plain tars are sent compressed: by zstd, which every provider reads and which costs a seventh of gzip's time. */
+function writtenCompression(compression: Compression, { zstd }: StreamCrypto): Compression {
+  if (compression !== 'none') return compression
+  return zstd ? 'zstd' : 'gzip'
+}
+
+function pack(tar: AsyncIterable<Uint8Array>, crypto: StreamCrypto): AsyncIterable<Uint8Array> {
+  return crypto.zstd ? crypto.zstd(tar) : crypto.gzip(tar)
 }
 
 async function* observe(bytes: AsyncIterable<Uint8Array>, options: LayerOptions): AsyncGenerator<Uint8Array> {
@@ -118,12 +123,13 @@ async function* observe(bytes: AsyncIterable<Uint8Array>, options: LayerOptions)
 
 /** A plain tar as it passes; compressed layers were checked by whoever opened the source. */
 async function* checkDiffId(layer: ImageSourceLayer, crypto: StreamCrypto): AsyncGenerator<Uint8Array> {
-  const digest = crypto.sha256()
+  using digest = openSha256(crypto)
   for await (const chunk of layer.open()) {
-    digest.update(chunk)
+    const room = digest.update(chunk)
+    if (room) await room
     yield chunk
   }
-  const found = digest.digest()
+  const found = await digest.digest()
   if (!isDigestOf(layer.diffId, found))
     throw invalid(`a layer's tar is ${toDigestText(found)}, its diff_id says ${layer.diffId}`)
 }
