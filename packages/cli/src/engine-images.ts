@@ -1,7 +1,7 @@
 /** Images from the container engine of this machine. */
 import { tmpdir } from 'node:os'
 import { connectEngine } from '@trusted-pods/platform/engine/engine-client.ts'
-import { saveImage } from '@trusted-pods/platform/engine/images.ts'
+import { inspectImage, saveImage } from '@trusted-pods/platform/engine/images.ts'
 import { socketPath } from '@trusted-pods/platform/engine/open-engine.ts'
 import { openDockerArchive } from '@trusted-pods/platform/engine-image-source.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -22,6 +22,17 @@ export async function openEngineImage(
   const engine = await connect(socket, signal)
   const tar = await saveImage(engine, image, { signal })
   return openDockerArchive(tar, { name: image, tempDir: tmpdir(), ...(signal && { signal }) })
+}
+
+/** What the engine calls the image by its content; undefined where it has none of this name. */
+export async function identifyEngineImage(
+  image: string,
+  { config, env, signal }: { config: Config; env: Environment; signal?: AbortSignal },
+): Promise<string | undefined> {
+  const socket = socketPath(config.engine ?? (env.DOCKER_HOST || DEFAULT_SOCKET))
+  const found = await inspectImage(await connect(socket, signal), image, { signal })
+  // Without its layers the id of another kind of engine would be taken for the same content.
+  return found && found.id !== '' ? `engine ${found.id} ${found.diffIds.join(' ')}` : undefined
 }
 
 async function connect(socket: string, signal?: AbortSignal) {

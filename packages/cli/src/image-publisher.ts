@@ -1,10 +1,10 @@
 /** Publishes images from the engine of this machine and says how far it is. */
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { createImagePublisher, type ImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
-import type { Blockstore } from 'interface-blockstore'
+import type { Blocks } from './blocks.ts'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
-import { openEngineImage } from './engine-images.ts'
+import { identifyEngineImage, openEngineImage } from './engine-images.ts'
 import { formatBytes } from './units.ts'
 
 /** 5 s between two lines about one image: a person sees that it goes on, a log does not drown. */
@@ -12,12 +12,17 @@ const PROGRESS_INTERVAL_MS = 5_000
 
 export function imagePublisher(
   { output, around: { env } }: Context,
-  { config, blockstore }: { config: Config; blockstore: Blockstore },
+  { config, blocks }: { config: Config; blocks: Blocks },
 ): ImagePublisher {
   let lastSaidAt = 0
+  const { blockstore, cache } = blocks
   return createImagePublisher({
     blockstore,
     crypto: nodeStreamCrypto,
+    cache,
+    images: cache,
+    identify: (image, { signal }) => identifyEngineImage(image, { config, env, ...(signal && { signal }) }),
+    onPublished: (_, { cid }) => blocks.pin(cid),
     openSource: (image, { signal }) => {
       output.step('manifest', `reading and encrypting ${image}`)
       lastSaidAt = performance.now()

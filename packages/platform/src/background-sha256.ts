@@ -8,7 +8,7 @@ import type { BackgroundDigest } from '@trusted-pods/protocol/image/stream-crypt
 import type { DigestReply, DigestRequest } from './digest-worker.ts'
 
 /** A message for each costs nothing against hashing it. */
-const SLOT_BYTES = 1024 * 1024
+const SLOT_BYTES = 512 * 1024
 /** How far the other thread may lag; what fits is hashed here, since a thread costs more to start. */
 const SLOTS = 4
 

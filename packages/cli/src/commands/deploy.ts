@@ -82,7 +82,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
     await using own = await openNode(context)
     await using blocks = await openBlocks(context, leaseId)
     const { blockstore } = blocks
-    const images = imagePublisher(context, { config, blockstore })
+    const images = imagePublisher(context, { config, blocks })
     const parts = {
       node: own.node,
       chain,

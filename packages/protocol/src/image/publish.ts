@@ -8,6 +8,7 @@ import { TrustedPodsError } from '../errors.ts'
 import { isDigestOf, toDigestText } from './digest.ts'
 import type { ImageSource, ImageSourceLayer } from './image-source.ts'
 import { readTreeManifest, type StoredBlob, writeBlob, writeImageTree } from './image-tree.ts'
+import { findLayer, keepLayer, type LayerCache, type ReusedLayer } from './layer-cache.ts'
 import {
   CONFIG_TYPE,
   type Compression,
@@ -44,6 +45,8 @@ export interface PublishProgress {
 export interface PublishOptions {
   readonly blockstore: Blockstore
   readonly crypto: StreamCrypto
+  /** Layers of earlier publications; without it every layer is encrypted anew. */
+  readonly cache?: LayerCache
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: PublishProgress) => void
 }
@@ -84,21 +87,33 @@ function progressOf(source: ImageSource, done: readonly PublishedLayer[], option
   return { ...options, onLayerBytes }
 }
 
+/** From the cache where it has the layer, else encrypted; wrapped for this image's key either way. */
 async function publishLayer(
   layer: ImageSourceLayer,
   publicKey: CryptoKey,
   options: LayerOptions,
 ): Promise<PublishedLayer> {
-  const { crypto, blockstore } = options
+  const { cache } = options
+  const reused = cache && (await findLayer(cache, layer.diffId))
+  if (reused) options.onLayerBytes(reused.size)
+  const { mediaType, digest, size, node, options: layerOptions } = reused ?? (await encryptAndKeep(layer, options))
+  const annotations = await toAnnotations(layerOptions, publicKey)
+  layerOptions.privateOptions.symmetricKey.fill(0)
+  return { blob: { digest, node }, descriptor: { mediaType, digest, size, annotations } }
+}
+
+async function encryptAndKeep(layer: ImageSourceLayer, options: LayerOptions): Promise<ReusedLayer> {
+  const { crypto, blockstore, cache } = options
   const compression = layerCompression(layer.mediaType) ?? 'none'
   const packed = compression === 'none' ? pack(checkDiffId(layer, crypto), crypto) : layer.open()
   const encryption = encryptLayer(observe(packed, options), crypto)
-  const node = await writeFile(blockstore, encryption.ciphertext)
+  const blocks: CID[] = []
+  const node = await writeFile(blockstore, encryption.ciphertext, { onBlock: (cid) => blocks.push(cid) })
   const { digest, size, ...layerOptions } = encryption.result()
-  const annotations = await toAnnotations(layerOptions, publicKey)
-  layerOptions.privateOptions.symmetricKey.fill(0)
   const mediaType = encryptedLayerType(writtenCompression(compression, crypto))
-  return { blob: { digest, node }, descriptor: { mediaType, digest, size, annotations } }
+  const written = { mediaType, digest, size, node, options: layerOptions }
+  if (cache) await keepLayer(cache, layer.diffId, { ...written, blocks })
+  return written
 }
 
 /** Plain tars are sent compressed: by zstd, which every provider reads and which costs a seventh of gzip's time. */
