@@ -6,7 +6,6 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { multiaddr } from '@multiformats/multiaddr'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { nodeStreamCrypto as crypto } from '@trusted-pods/platform/stream-crypto.ts'
@@ -14,6 +13,7 @@ import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { publishImage } from '@trusted-pods/protocol/image/publish.ts'
 import { writeFile as writeUnixfsFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
+import { dial } from '@trusted-pods/publisher/dial.ts'
 import { layerFiles, openImageSource } from './image.ts'
 
 const MIB = 1024 * 1024
@@ -78,7 +78,8 @@ const roles: Record<string, () => Promise<void>> = {
     const node = await createNode({ privateKey: await generateKeyPair('Ed25519'), listen: ['/ip4/127.0.0.1/tcp/0'] })
     const opened = Promise.withResolvers<Parameters<typeof fetchTree>[0]>()
     node.addEventListener('connection:open', ({ detail }) => opened.resolve(detail), { once: true })
-    process.stdout.write(`${node.getMultiaddrs()[0]}\n`)
+    const [address] = node.getMultiaddrs()
+    process.stdout.write(`${address}\n`)
     const connection = await opened.promise
     const blockstore = await openFileBlockstore(join(folder, 'fetched'))
     const since = performance.now()
@@ -93,7 +94,8 @@ const roles: Record<string, () => Promise<void>> = {
     await serveBlocks(node, { blockstore: await openFileBlockstore(join(folder, 'blocks')) })
     const gone = Promise.withResolvers<void>()
     node.addEventListener('connection:close', () => gone.resolve(), { once: true })
-    await node.dial(multiaddr(argument))
+    const peerId = argument.split('/').at(-1) ?? ''
+    await dial(node, { peerId, multiaddrs: [argument] })
     await gone.promise
     report(0)
     await node.stop()

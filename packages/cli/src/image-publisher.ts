@@ -1,5 +1,6 @@
 /** Publishes images from the engine of this machine and says how far it is. */
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
+import type { ConfigPrivacy } from '@trusted-pods/protocol/image/public-config.ts'
 import { createImagePublisher, type ImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
 import type { Blocks } from './blocks.ts'
 import type { Config } from './config.ts'
@@ -12,7 +13,7 @@ const PROGRESS_INTERVAL_MS = 5_000
 
 export function imagePublisher(
   { output, around: { env } }: Context,
-  { config, blocks }: { config: Config; blocks: Blocks },
+  { config, blocks, privacy }: { config: Config; blocks: Blocks; privacy: ConfigPrivacy },
 ): ImagePublisher {
   let lastSaidAt = 0
   const { blockstore, cache } = blocks
@@ -21,6 +22,11 @@ export function imagePublisher(
     crypto: nodeStreamCrypto,
     cache,
     images: cache,
+    config: privacy,
+    onSecretLooking: (image, names) =>
+      output.progress(
+        `${image}: anybody who has its CID can read ${names.join(', ')} in its config: leave out --image-config plain, or move them into env of the manifest`,
+      ),
     identify: (image, { signal }) => identifyEngineImage(image, { config, env, ...(signal && { signal }) }),
     onPublished: (_, { cid }) => blocks.pin(cid),
     openSource: (image, { signal }) => {

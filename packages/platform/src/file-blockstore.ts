@@ -10,9 +10,13 @@ import { FsBlockstore } from 'blockstore-fs'
 import { NextToLast } from 'blockstore-fs/sharding'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
+import { countChunk } from './free-chunks.ts'
 
 /** Files under way end so, and blocks never do. */
 export const PART_EXTENSION = '.part'
+
+/** A block's bytes lie in itself and in what it came in, or goes out in. */
+const CHUNKS_PER_BLOCK = 2
 
 export interface FileBlockstore extends Blockstore {
   /** Length of a block that is stored, undefined where there is none: whether it is there, without reading it. */
@@ -32,6 +36,7 @@ class WholeFileBlockstore extends FsBlockstore implements FileBlockstore {
   readonly #folders = new Set<string>()
 
   override async put(cid: CID, block: Uint8Array): Promise<CID> {
+    countChunk(CHUNKS_PER_BLOCK * block.length)
     const file = this.#fileOf(cid)
     await this.#makeFolder(dirname(file))
     const temporary = `${file}.${randomUUID()}${PART_EXTENSION}`
@@ -49,6 +54,7 @@ class WholeFileBlockstore extends FsBlockstore implements FileBlockstore {
   override async *get(cid: CID): AsyncGenerator<Uint8Array> {
     const block = await readIfThere(this.#fileOf(cid))
     if (!block) throw Object.assign(new Error(`no block ${cid}`), { name: 'NotFoundError' })
+    countChunk(CHUNKS_PER_BLOCK * block.length)
     yield block
   }
 

@@ -15,8 +15,8 @@ const GZIP_LEVEL = 3
 /** Smaller than gzip at its default and seven times as fast; level 3 saves another seventh for twice the time. */
 const ZSTD_LEVEL = 1
 
-/** Each byte of a layer lies in the chunk that was read, its other text, and the block or the tar. */
-const CHUNKS_PER_BYTE = 3
+/** Each byte of a layer lies in the chunk that was read and in its other text. */
+const CHUNKS_PER_BYTE = 2
 
 const twoThreads = availableParallelism() > 1
 

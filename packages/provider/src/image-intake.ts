@@ -13,7 +13,7 @@ import type { ImageRef, PodRuntime } from './runtime/pod-runtime.ts'
 export interface IntakeOptions {
   /** Folder of blocks; each pod has its own below it, gone with the pod. */
   readonly folder: string
-  readonly runtime: PodRuntime
+  readonly runtime: Pick<PodRuntime, 'importImage'>
   /** For all images of a pod together. */
   readonly limits: OpenLimits
 }

@@ -7,20 +7,15 @@ import type { CID } from 'multiformats/cid'
 import { TrustedPodsError } from '../errors.ts'
 import { isDigestOf, toDigestText } from './digest.ts'
 import type { ImageSource, ImageSourceLayer } from './image-source.ts'
-import { readTreeManifest, type StoredBlob, writeBlob, writeImageTree } from './image-tree.ts'
+import { type StoredBlob, writeBlob, writeImageTree } from './image-tree.ts'
 import { findLayer, keepLayer, type LayerCache, type ReusedLayer } from './layer-cache.ts'
-import {
-  CONFIG_TYPE,
-  type Compression,
-  encryptedLayerCompression,
-  encryptedLayerType,
-  layerCompression,
-  MANIFEST_TYPE,
-} from './media-types.ts'
-import { parseImageConfig, parseImageManifest } from './oci-documents.ts'
+import { CONFIG_TYPE, type Compression, encryptedLayerType, layerCompression, MANIFEST_TYPE } from './media-types.ts'
+import { parseImageConfig } from './oci-documents.ts'
 import { generateImageKey } from './ocicrypt/image-key.ts'
 import { toAnnotations } from './ocicrypt/layer-annotations.ts'
 import { encryptLayer } from './ocicrypt/layer-cipher.ts'
+import { type ConfigPrivacy, type ImageDefaults, toPublicConfig } from './public-config.ts'
+import { checkEncrypted } from './self-check.ts'
 import { openSha256, type StreamCrypto } from './stream-crypto.ts'
 import { writeFile } from './unixfs-write.ts'
 
@@ -32,6 +27,8 @@ export interface PublishedImage {
   /** All encrypted layers together, bytes. */
   readonly bytes: number
   readonly layers: number
+  /** What the published config no longer says. */
+  readonly defaults?: ImageDefaults
 }
 
 export interface PublishProgress {
@@ -47,6 +44,8 @@ export interface PublishOptions {
   readonly crypto: StreamCrypto
   /** Layers of earlier publications; without it every layer is encrypted anew. */
   readonly cache?: LayerCache
+  /** Default: the config as it is. */
+  readonly config?: ConfigPrivacy
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: PublishProgress) => void
 }
@@ -58,7 +57,7 @@ interface PublishedLayer {
 }
 
 /**
- * Every layer is encrypted for a key pair made for this image alone. The config stays readable, as ocicrypt has it.
+ * Every layer is encrypted for a key pair made for this image alone. The config stays readable, as ocicrypt has it, less what is sealed.
  * @throws TrustedPodsError MANIFEST_IMAGE_INVALID where the source is no image of plain layers, or contradicts its config.
  */
 export async function publishImage(source: ImageSource, options: PublishOptions): Promise<PublishedImage> {
@@ -68,11 +67,14 @@ export async function publishImage(source: ImageSource, options: PublishOptions)
   const layers: PublishedLayer[] = []
   for (const layer of source.layers)
     layers.push(await publishLayer(layer, key.publicKey, progressOf(source, layers, options)))
-  const config = await writeBlob(blockstore, source.config)
-  const manifest = encodeManifest(config.digest, source.config.length, layers)
+  const shown = toPublicConfig(source.config, options.config ?? 'plain')
+  const config = await writeBlob(blockstore, shown.config)
+  const manifest = encodeManifest(config.digest, shown.config.length, layers)
   const { cid } = await writeImageTree(blockstore, manifest, [config, ...layers.map(({ blob }) => blob)])
-  await checkAllEncrypted(blockstore, cid, layers.length)
-  return { cid: cid.bytes, privateKey: key.privateKey, bytes: totalBytes(layers), layers: layers.length }
+  await checkEncrypted(blockstore, cid, { ...key, crypto: options.crypto, layers: layers.length })
+  const { defaults } = shown
+  const sizes = { bytes: totalBytes(layers), layers: layers.length }
+  return { cid: cid.bytes, privateKey: key.privateKey, ...sizes, ...(defaults && { defaults }) }
 }
 
 interface LayerOptions extends PublishOptions {
@@ -174,14 +176,6 @@ function encodeManifest(configDigest: string, configSize: number, layers: readon
     layers: layers.map(({ descriptor }) => descriptor),
   }
   return new TextEncoder().encode(JSON.stringify(manifest))
-}
-
-/** Reads back what was written: nothing may go out that is not encrypted. */
-async function checkAllEncrypted(blockstore: Blockstore, cid: CID, count: number): Promise<void> {
-  const { layers } = parseImageManifest((await readTreeManifest(blockstore, cid)).bytes)
-  const plain = layers.find(({ mediaType }) => !encryptedLayerCompression(mediaType))
-  if (plain) throw invalid(`the written manifest names a layer of type ${plain.mediaType}, which is not encrypted`)
-  if (layers.length !== count) throw invalid(`the written manifest has ${layers.length} layers, wanted ${count}`)
 }
 
 function totalBytes(layers: readonly PublishedLayer[]): number {
