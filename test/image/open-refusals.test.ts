@@ -224,13 +224,13 @@ test('of none of these lies does an engine hear a word: each is PROVISION_IMAGE_
         return 'never' as ImageRef
       },
     }
-    const intake = new ImageIntake({ folder, runtime, limits: LIMITS })
+    const intake = new ImageIntake({ folder, coldBytes: 0, runtime, limits: LIMITS })
     for (const [name, { lie }] of Object.entries(lies)) {
       const fixture = await publishTwoLayers()
       const parts = await takeApart(fixture)
       await lie(parts, fixture)
       const cid = await putTogether(fixture, parts)
-      const store = await openFileBlockstore(join(folder, 'pod'))
+      const store = await openFileBlockstore(join(folder, 'store'))
       for (const [key, bytes] of await blocksOf(fixture.blockstore)) await store.put(cidOfBlock(key), bytes)
       const image = { cid, privateKey: fixture.published.privateKey }
       const pod = create(PodSchema, { containers: [{ name: 'a', image }] })

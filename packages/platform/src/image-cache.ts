@@ -5,13 +5,12 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile, rename, stat, unlink, utimes } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { decodeDagPb, findBlock, isDagPb } from '@trusted-pods/protocol/image/block.ts'
+import { join } from 'node:path'
 import type { CachedLayer, LayerCache } from '@trusted-pods/protocol/image/layer-cache.ts'
 import { generateImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-key.ts'
-import { base32upper } from 'multiformats/bases/base32'
 import { CID } from 'multiformats/cid'
-import { type FileBlockstore, openFileBlockstore, PART_EXTENSION } from './file-blockstore.ts'
+import { addTree, keyOf, type Swept, sweepBlockFiles, unlinkIfThere } from './block-files.ts'
+import { type FileBlockstore, openFileBlockstore } from './file-blockstore.ts'
 import { loadOrCreateSecret, storeSecret } from './secret-file.ts'
 
 const DAY_MS = 24 * 3600_000
@@ -117,19 +116,10 @@ export class ImageCache implements LayerCache {
   }
 
   /** Forgets layers that are old or too many, then removes the blocks that no layer and no pinned tree has. */
-  async collect(): Promise<{ removedBlocks: number; removedBytes: number }> {
+  async collect(): Promise<Swept> {
     await this.#forgetOldImages()
     const live = await this.#liveBlocks()
-    const removed = { removedBlocks: 0, removedBytes: 0 }
-    for (const path of await filesBelow(join(this.#folder, 'blocks'))) {
-      const { size, mtimeMs } = await stat(path).catch(() => ({ size: 0, mtimeMs: Number.POSITIVE_INFINITY }))
-      const isLive = !path.endsWith(PART_EXTENSION) && live.has(keyOfFile(path) ?? '')
-      if (isLive || this.#clock() - mtimeMs < MIN_AGE_MS) continue
-      await unlinkIfThere(path)
-      removed.removedBlocks++
-      removed.removedBytes += size
-    }
-    return removed
+    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs: MIN_AGE_MS, now: this.#clock() })
   }
 
   /** `collect`, unless it was done within a day: it looks at every block. */
@@ -148,16 +138,9 @@ export class ImageCache implements LayerCache {
     const live = new Set<string>()
     for (const name of await this.pins())
       for (const root of (await readJson<string[]>(this.#pinPath(name))) ?? [])
-        await this.#addTree(CID.parse(root), live)
+        await addTree(this.blockstore, CID.parse(root), live)
     for (const { blocks } of await this.#keptLayers()) for (const cid of blocks) live.add(keyOf(CID.parse(cid)))
     return live
-  }
-
-  async #addTree(cid: CID, live: Set<string>): Promise<void> {
-    if (live.has(keyOf(cid))) return
-    live.add(keyOf(cid))
-    const block = isDagPb(cid) ? await findBlock(this.blockstore, cid) : undefined
-    for (const { Hash } of block ? decodeDagPb(cid, block).Links : []) await this.#addTree(Hash, live)
   }
 
   /** The latest used first, within the bytes that are allowed; the others are forgotten. */
@@ -232,27 +215,6 @@ function fileName(id: string): string {
   return `${createHash('sha256').update(id).digest('hex')}.json`
 }
 
-/** Blocks are kept by their hash, whatever their codec. */
-function keyOf(cid: CID): string {
-  return Buffer.from(cid.multihash.digest).toString('hex')
-}
-
-/** undefined for a file that is no block's. */
-function keyOfFile(path: string): string | undefined {
-  try {
-    return Buffer.from(base32upper.decoder.decode(basename(path, '.data')))
-      .subarray(2)
-      .toString('hex')
-  } catch {
-    return undefined
-  }
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
-}
-
 async function namesIn(folder: string): Promise<string[]> {
   // Nothing was kept yet: no folder.
   const names = await readdir(folder).catch(() => [])
@@ -270,12 +232,6 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 
 async function modifiedAt(path: string): Promise<number> {
   return (await stat(path).catch(() => ({ mtimeMs: 0 }))).mtimeMs
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-  })
 }
 
 function encodeJson(value: unknown): Uint8Array {
