@@ -176,6 +176,13 @@ if (wanted('encrypt')) {
   ratio('encrypt / floor', encrypt, floorRow, '>= 0.7')
 }
 
+if (wanted('again')) {
+  await fresh('cache')
+  await runRole('republish', work, plain)
+  add('publish again, nothing changed', await repeated(() => runRole('republish', work, plain)))
+  await fresh('cache')
+}
+
 if (wanted('store')) {
   const file = files[0] ?? ''
   const store = add(
@@ -242,15 +249,16 @@ function print(): void {
         .map((cell) => cell.padStart(12))
         .join('')}\n`,
     )
-  line(['', 'MB/s', 'CPU s/GB', 'RSS MiB', 'load'])
+  line(['', 'seconds', 'MB/s', 'CPU s/GB', 'RSS MiB', 'load'])
   for (const row of rows)
     line([
       row.name,
+      row.seconds.toFixed(2),
       speedOf(row).toFixed(0),
       row.cpuSeconds ? ((row.cpuSeconds * 1e9) / row.bytes).toFixed(1) : '-',
       row.rssMiB?.toFixed(0) ?? '-',
       row.load.toFixed(1),
     ])
-  if (publisherRss > 0) line(['publisher to provider, the publisher', '', '', publisherRss.toFixed(0)])
+  if (publisherRss > 0) line(['publisher to provider, the publisher', '', '', '', publisherRss.toFixed(0)])
   for (const { name, ratio: times, goal } of ratios) line([name, times.toFixed(2), goal])
 }

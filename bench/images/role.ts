@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
+import { openImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { nodeStreamCrypto as crypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
@@ -14,6 +15,7 @@ import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { publishImage } from '@trusted-pods/protocol/image/publish.ts'
 import { writeFile as writeUnixfsFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
+import { createImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
 import { layerFiles, openImageSource } from './image.ts'
 
 const MIB = 1024 * 1024
@@ -47,6 +49,22 @@ const roles: Record<string, () => Promise<void>> = {
       JSON.stringify({ cid: hex(image.cid), privateKey: hex(image.privateKey) }),
     )
     report(image.bytes)
+  },
+
+  /** ARGUMENT: the layout. The second publication of an image that did not change, in a process that knows nothing of the first. */
+  async republish() {
+    const cache = await openImageCache(join(folder, 'cache'))
+    const publisher = createImagePublisher({
+      openSource: () => openImageSource(argument),
+      identify: async () => argument,
+      blockstore: cache.blockstore,
+      crypto,
+      cache,
+      images: cache,
+    })
+    const since = performance.now()
+    const { bytes } = await publisher.publish(argument, {})
+    report(bytes, {}, since)
   },
 
   async open() {
