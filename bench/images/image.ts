@@ -42,7 +42,7 @@ export async function openImageSource(folder: string): Promise<ImageSource> {
     size,
     digest,
     diffId: diffIds[i] ?? '',
-    open: () => createReadStream(blob(folder, digest), { highWaterMark: MIB }),
+    open: () => createReadStream(blob(folder, digest), { highWaterMark: MIB / 4 }),
   }))
   return { name: folder, config, layers, async [Symbol.asyncDispose]() {} }
 }

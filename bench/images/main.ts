@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { createCipheriv, createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -39,7 +39,7 @@ interface Row extends Sample {
 }
 
 const rows: Row[] = []
-const ratios: { name: string; ratio: number; goal: string }[] = []
+const ratios: { name: string; ratio: number; byCpu: number; goal: string }[] = []
 let publisherRss = 0
 
 /** The best of the rounds: the others had company. */
@@ -56,13 +56,17 @@ function add(name: string, samples: readonly Sample[]): Row {
 const speedOf = ({ bytes, seconds }: Sample) => bytes / 1e6 / seconds
 let loadNow = 0
 
-async function repeated(run: () => Promise<Sample>): Promise<Sample[]> {
-  const samples: Sample[] = []
+/** In turns, so that a busy machine is busy for all of them. */
+async function inTurns(subjects: Record<string, (() => Promise<Sample>) | undefined>): Promise<Row[]> {
+  const samples = new Map<string, Sample[]>()
   for (let i = 0; i < Number(values.rounds); i++) {
-    loadNow = Number((await readFile('/proc/loadavg', 'utf8')).split(' ')[0])
-    samples.push(await run())
+    for (const [name, run] of Object.entries(subjects)) {
+      if (!run) continue
+      loadNow = Number((await readFile('/proc/loadavg', 'utf8')).split(' ')[0])
+      samples.set(name, [...(samples.get(name) ?? []), await run()])
+    }
   }
-  return samples
+  return [...samples].map(([name, each]) => add(name, each))
 }
 
 function startRole(role: string, at: string, argument = '') {
@@ -90,12 +94,21 @@ async function runRole(role: string, at: string, argument = ''): Promise<Sample>
   return sample
 }
 
+/** A program of others; the shell tells its CPU time. */
 async function timed(bytes: number, program: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Sample> {
   const since = performance.now()
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...env } })
-  const [code] = await once(child, 'exit')
-  if (code !== 0) throw new Error(`${program} ${args[0]} ended with ${code}`)
-  return { bytes, seconds: (performance.now() - since) / 1000 }
+  const child = spawn('sh', ['-c', '"$@" >/dev/null || exit; times', 'sh', program, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  })
+  const lines: string[] = []
+  for await (const line of createInterface({ input: child.stdout })) lines.push(line)
+  if (lines.length < 2) throw new Error(`${program} ${args[0]} failed`)
+  const cpuSeconds = [...(lines[1] ?? '').matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds),
+    0,
+  )
+  return { bytes, seconds: (performance.now() - since) / 1000, cpuSeconds }
 }
 
 function has(program: string): boolean {
@@ -115,12 +128,15 @@ async function floor(): Promise<Sample> {
   const cipher = createCipheriv('aes-256-ctr', key, randomBytes(16))
   const [mac, digest] = [createHmac('sha256', key), createHash('sha256')]
   const since = performance.now()
+  const cpu = process.cpuUsage()
   for (let i = 0; i < 2048; i++) {
     const encrypted = cipher.update(chunk)
     mac.update(encrypted)
     digest.update(encrypted)
   }
-  return { bytes: 2048 * chunk.length, seconds: (performance.now() - since) / 1000 }
+  const seconds = (performance.now() - since) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  return { bytes: 2048 * chunk.length, seconds, cpuSeconds: (user + system) / 1e6 }
 }
 
 const plain = join(folder, `plain-${values.layers}x${values.mib}`)
@@ -135,106 +151,97 @@ const fresh = async (name: string) => {
 }
 const skopeo = has('skopeo')
 const kubo = process.env.BENCH_KUBO ?? 'ipfs'
-
-const floorRow = add('OpenSSL floor: ctr + hmac + sha256 in memory, one thread', await repeated(floor))
+const layerBytes = (await Promise.all(files.map((file) => stat(file)))).reduce((sum, { size }) => sum + size, 0)
 
 if (wanted('encrypt')) {
-  const encrypt = add(
-    'encrypt',
-    await repeated(async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const [pub, key] = [join(work, 'pub.pem'), join(work, 'key.pem')]
+  await mkdir(work, { recursive: true })
+  await writeFile(pub, publicKey.export({ type: 'spki', format: 'pem' }))
+  await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  const copy = (...args: string[]) => timed(layerBytes, 'skopeo', ['--insecure-policy', 'copy', '-q', ...args])
+  const oci = (name: string) => `oci:${join(work, name)}:latest`
+  const [floorRow, encrypt, opened, theirs, theirDecrypt] = await inTurns({
+    'OpenSSL floor: ctr + hmac + sha256 in memory, one thread': floor,
+    encrypt: async () => {
       await fresh('blocks')
       return runRole('encrypt', work, plain)
-    }),
-  )
-  const opened = add('decrypt and verify', await repeated(() => runRole('open', work)))
-  if (skopeo) {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const [pub, key] = [join(work, 'pub.pem'), join(work, 'key.pem')]
-    await writeFile(pub, publicKey.export({ type: 'spki', format: 'pem' }))
-    await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
-    const copy = (...args: string[]) => timed(encrypt.bytes, 'skopeo', ['--insecure-policy', 'copy', '-q', ...args])
-    await fresh('skopeo-enc')
-    const oci = (name: string) => `oci:${join(work, name)}:latest`
-    const theirs = add(
-      'skopeo encrypt',
-      await repeated(async () => {
+    },
+    'decrypt and verify': () => runRole('open', work),
+    ...(skopeo && {
+      'skopeo encrypt': async () => {
         await fresh('skopeo-enc')
         return copy('--encryption-key', `jwe:${pub}`, `oci:${plain}:latest`, oci('skopeo-enc'))
-      }),
-    )
-    const theirDecrypt = add(
-      'skopeo decrypt',
-      await repeated(async () => {
+      },
+      'skopeo decrypt': async () => {
         await fresh('skopeo-dec')
         return copy('--decryption-key', key, oci('skopeo-enc'), oci('skopeo-dec'))
-      }),
-    )
-    ratio('encrypt / skopeo', encrypt, theirs, '>= 3.5')
-    ratio('decrypt and verify / skopeo', opened, theirDecrypt, '>= 2')
-    for (const name of ['skopeo-enc', 'skopeo-dec']) await fresh(name)
-  }
+      },
+    }),
+  })
+  ratio('encrypt / skopeo', encrypt, theirs, '>= 3.5')
+  ratio('decrypt and verify / skopeo', opened, theirDecrypt, '>= 2')
   ratio('encrypt / floor', encrypt, floorRow, '>= 0.7')
+  for (const name of ['skopeo-enc', 'skopeo-dec']) await fresh(name)
 }
 
 if (wanted('again')) {
   await fresh('cache')
   await runRole('republish', work, plain)
-  add('publish again, nothing changed', await repeated(() => runRole('republish', work, plain)))
+  await inTurns({ 'publish again, nothing changed': () => runRole('republish', work, plain) })
   await fresh('cache')
 }
 
 if (wanted('store')) {
   const file = files[0] ?? ''
-  const store = add(
-    'onto the blockstore',
-    await repeated(async () => {
+  const { size } = await stat(file)
+  const env = { IPFS_PATH: join(work, 'kubo') }
+  const [store, theirs] = await inTurns({
+    'onto the blockstore': async () => {
       await fresh('stored')
       return runRole('store', work, file)
-    }),
-  )
-  if (has(kubo)) {
-    const env = { IPFS_PATH: join(work, 'kubo') }
-    const add1 = async () => {
-      await rm(env.IPFS_PATH, { recursive: true, force: true })
-      execFileSync(kubo, ['init', '--profile', 'test'], { env: { ...process.env, ...env }, stdio: 'ignore' })
-      return timed(store.bytes, kubo, ['add', '-Q', '--cid-version', '1', '--chunker', 'size-1048576', file], env)
-    }
-    ratio('store / ipfs add', store, add('ipfs add (Kubo, no daemon)', await repeated(add1)), '> 1')
-    await fresh('kubo')
-  }
-  await fresh('stored')
+    },
+    'ipfs add (Kubo, no daemon)': has(kubo)
+      ? async () => {
+          await fresh('kubo')
+          execFileSync(kubo, ['init', '--profile', 'test'], { env: { ...process.env, ...env }, stdio: 'ignore' })
+          return timed(size, kubo, ['add', '-Q', '--cid-version', '1', '--chunker', 'size-1048576', file], env)
+        }
+      : undefined,
+  })
+  ratio('store / ipfs add', store, theirs, '> 1')
+  for (const name of ['stored', 'kubo']) await fresh(name)
 }
 
 if (wanted('transfer')) {
   if (!existsSync(join(work, 'published.json'))) await runRole('encrypt', work, plain)
-  const transfer = add(
-    'publisher to provider, the provider',
-    await repeated(async () => {
+  const [transfer, tcp] = await inTurns({
+    'publisher to provider, the provider': async () => {
       await fresh('fetched')
       const provider = startRole('provider', work)
       const publisher = startRole('publisher', work, await provider.nextLine())
       const sample = await provider.result()
       publisherRss = Math.max(publisherRss, (await publisher.result()).rssMiB ?? 0)
       return sample
-    }),
-  )
-  const tcp = add(
-    'plain TCP copy with SHA-256',
-    await repeated(async () => {
+    },
+    'plain TCP copy with SHA-256': async () => {
       const receiver = startRole('tcp-receiver', plain)
       const { port } = JSON.parse(await receiver.nextLine())
       const sender = startRole('tcp-sender', plain, `127.0.0.1:${port}`)
       const sample = await receiver.result()
       await sender.result()
       return sample
-    }),
-  )
+    },
+  })
   ratio('transfer / plain copy', transfer, tcp, '>= 0.35')
   await fresh('fetched')
 }
 
-function ratio(name: string, ours: Row, theirs: Row, goal: string): void {
-  ratios.push({ name, ratio: speedOf(ours) / speedOf(theirs), goal })
+/** Nothing where a peer is missing. */
+function ratio(name: string, ours: Row | undefined, theirs: Row | undefined, goal: string): void {
+  if (!ours || !theirs) return
+  const cpuOf = ({ cpuSeconds = Number.NaN, bytes }: Row) => cpuSeconds / bytes
+  ratios.push({ name, ratio: speedOf(ours) / speedOf(theirs), byCpu: cpuOf(theirs) / cpuOf(ours), goal })
 }
 
 if (values.json) process.stdout.write(`${JSON.stringify({ node: process.version, rows, ratios, publisherRss })}\n`)
@@ -260,5 +267,6 @@ function print(): void {
       row.load.toFixed(1),
     ])
   if (publisherRss > 0) line(['publisher to provider, the publisher', '', '', '', publisherRss.toFixed(0)])
-  for (const { name, ratio: times, goal } of ratios) line([name, times.toFixed(2), goal])
+  line(['', 'by time', 'by CPU', 'goal'])
+  for (const { name, ratio: times, byCpu, goal } of ratios) line([name, times.toFixed(2), byCpu.toFixed(2), goal])
 }

@@ -211,15 +211,17 @@ test('a tar that compresses is sent smaller', async () => {
 
 test('a layer of 64 MiB is never ahead of the store by more than a few blocks', async () => {
   const [chunk, count] = [randomBytes(1024 * 1024), 64]
+  // As gzip begins: that much is looked at in the end.
+  chunk.set([0x1f, 0x8b])
   const diffId = sha256Text(chunk)
   let [pulled, stored, ahead] = [0, 0, 0]
   const blockstore = new MemoryBlockstore()
-  // Stored bytes are counted and dropped; only what is read back at the end is kept.
+  // Stored bytes are counted and dropped; only what is read back at the end is kept: the layer's first block, and what is small.
   const counting = Object.assign(Object.create(blockstore) as MemoryBlockstore, {
     async put(cid: CID, bytes: Uint8Array) {
       await new Promise((resolve) => setImmediate(resolve))
       stored += bytes.length
-      return bytes.length < chunk.length ? blockstore.put(cid, bytes) : cid
+      return bytes.length < chunk.length || stored === bytes.length ? blockstore.put(cid, bytes) : cid
     },
   })
   const layer = {

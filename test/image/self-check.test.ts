@@ -29,7 +29,7 @@ test('refused: plaintext under an encrypted layer’s name, a plain layer, anoth
   const tar = gzipSync(fixture.tars[0] ?? assert.fail())
   await assert.rejects(
     check(fixture, (parts) => setBlob(parts, 0, tar)),
-    /layer 0 was not stored as ciphertext/,
+    /layer 0: what was stored is no zstd layer encrypted for the image's key/,
   )
   await assert.rejects(
     check(fixture, ({ manifest }) => Object.assign(manifest.layers[1] ?? {}, { mediaType: layerType('gzip') })),

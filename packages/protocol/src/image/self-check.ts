@@ -45,7 +45,7 @@ async function checkLayer(
   symmetricKey.fill(0)
   const isCiphertext = begins(plain, compression) && !equalBytes(plain, stored)
   plain.fill(0)
-  if (!isCiphertext) throw invalid(`${name} was not stored as ciphertext for the image's key`)
+  if (!isCiphertext) throw invalid(`${name}: what was stored is no ${compression} layer encrypted for the image's key`)
 }
 
 async function firstBlock(blockstore: Blockstore, root: CID, { digest, size }: Descriptor): Promise<Uint8Array> {
