@@ -1,12 +1,24 @@
 /** Each way of lying about a published image is refused before a byte of it is given out. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { create } from '@bufbuild/protobuf'
+import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
+import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { encryptedLayerType, layerType } from '@trusted-pods/protocol/image/media-types.ts'
+import { ImageIntake } from '@trusted-pods/provider/image-intake.ts'
+import type { ImageRef, PodRuntime } from '@trusted-pods/provider/runtime/pod-runtime.ts'
+import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
+import { blocksOf } from '../support/block-transfer.ts'
 import { collect, encodeConfig, sha256Text } from '../support/image-fixture.ts'
 import {
   type Fixture,
   JWE,
+  LIMITS,
   openFixture,
   type Parts,
   PUBLIC_OPTIONS,
@@ -96,7 +108,7 @@ const lies: Record<string, { lie(parts: Parts, fixture: Fixture): unknown; check
   },
   'another key of the right length': {
     lie: (parts, fixture) => setPrivateOptions(fixture, parts, { symmetricKey: new Uint8Array(32) }),
-    check: /layer 0: wrong HMAC|layer 0: its plaintext is not gzip/,
+    check: /layer 0: wrong HMAC|layer 0: its plaintext is not zstd/,
   },
   'a wrong private digest': {
     lie: (parts, fixture) => setPrivateOptions(fixture, parts, { digest: sha256Text(Buffer.from('other')) }),
@@ -171,6 +183,22 @@ const lies: Record<string, { lie(parts: Parts, fixture: Fixture): unknown; check
     lie: ({ manifest }) => delete manifest.layers[0]?.annotations[PUBLIC_OPTIONS],
     check: /no annotation org.opencontainers.image.enc.pubopts/,
   },
+  'more layers than an engine stacks': {
+    lie: ({ manifest, blobs }) => {
+      while (manifest.layers.length < 128) manifest.layers.push(manifest.layers[0] ?? assert.fail())
+      blobs.length = 2
+    },
+    check: /has 128 layers, wanted 1 to 127/,
+  },
+  'a manifest of 5 MiB': {
+    lie: ({ manifest }) => Object.assign(manifest, { annotations: { padding: 'x'.repeat(5 * 1024 * 1024) } }),
+    check: /image manifest of \d+ bytes, at most 4194304/,
+  },
+  'a digest that is a path': {
+    lie: ({ manifest }) =>
+      Object.assign(manifest.layers[0] ?? assert.fail(), { digest: 'sha256:../../../../etc/passwd' }),
+    check: /manifest.layers\[0\].digest is .*, wanted sha256:/,
+  },
   'a Docker manifest type': {
     lie: ({ manifest }) => (manifest.mediaType = 'application/vnd.docker.distribution.manifest.v2+json'),
     check: /image manifest.mediaType is ".*", wanted application\/vnd.oci.image.manifest.v1\+json/,
@@ -185,3 +213,33 @@ for (const [name, { lie, check }] of Object.entries(lies)) {
     await assert.rejects(openFixture(fixture, await putTogether(fixture, parts)), refusedFor(check))
   })
 }
+
+test('of none of these lies does an engine hear a word: each is PROVISION_IMAGE_REFUSED before the import', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tpod-intake-'))
+  try {
+    let imports = 0
+    const runtime: Pick<PodRuntime, 'importImage'> = {
+      importImage: async () => {
+        imports++
+        return 'never' as ImageRef
+      },
+    }
+    const intake = new ImageIntake({ folder, coldBytes: 0, runtime, limits: LIMITS })
+    for (const [name, { lie }] of Object.entries(lies)) {
+      const fixture = await publishTwoLayers()
+      const parts = await takeApart(fixture)
+      await lie(parts, fixture)
+      const cid = await putTogether(fixture, parts)
+      const store = await openFileBlockstore(join(folder, 'store'))
+      for (const [key, bytes] of await blocksOf(fixture.blockstore)) await store.put(cidOfBlock(key), bytes)
+      const image = { cid, privateKey: fixture.published.privateKey }
+      const pod = create(PodSchema, { containers: [{ name: 'a', image }] })
+      await assert.rejects(intake.open('pod', pod, { signal: new AbortController().signal }), refusedFor(/./), name)
+      assert.equal(imports, 0, name)
+    }
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+const cidOfBlock = (sha256Hex: string) => CID.createV1(0x55, createDigest(0x12, Buffer.from(sha256Hex, 'hex')))

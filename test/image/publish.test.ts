@@ -7,9 +7,10 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { ImageSource } from '@trusted-pods/protocol/image/image-source.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { type PublishProgress, publishImage } from '@trusted-pods/protocol/image/publish.ts'
+import { writeFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import { MemoryBlockstore } from 'blockstore-core'
 import { exporter } from 'ipfs-unixfs-exporter'
-import { type ImportCandidate, importer } from 'ipfs-unixfs-importer'
+import { type ImportCandidate, importByteStream, importer } from 'ipfs-unixfs-importer'
 import { CID } from 'multiformats/cid'
 import { collect, encodeConfig, imageSource, randomTar, sha256Text } from '../support/image-fixture.ts'
 
@@ -62,7 +63,7 @@ test('the tree is an OCI layout and an IPDR view over the same blocks', async ()
   assert.equal(manifest.mediaType, mediaType)
   assert.deepEqual(
     manifest.layers.map((layer: { mediaType: string }) => layer.mediaType),
-    ['gzip', 'gzip', 'zstd'].map((each) => `application/vnd.oci.image.layer.v1.tar+${each}+encrypted`),
+    ['zstd', 'gzip', 'zstd'].map((each) => `application/vnd.oci.image.layer.v1.tar+${each}+encrypted`),
   )
   const blobs = [manifest.config, ...manifest.layers]
   assert.deepEqual(await tree.file(`blobs/sha256/${manifest.config.digest.slice(7)}`), Buffer.from(source.config))
@@ -111,7 +112,7 @@ test('nothing of the plaintext is in any block, and no two publications share a 
   }
 })
 
-test('compressed layers keep their bytes, plain ones are gzipped: all open to the same tars', async () => {
+test('compressed layers keep their bytes, plain ones are compressed by zstd: all open to the same tars', async () => {
   const { tars, blockstore, published } = await publishFixture()
   const { cid, privateKey } = published
   const image = await openImage(blockstore, { cid, privateKey, crypto, limits: LIMITS })
@@ -210,15 +211,17 @@ test('a tar that compresses is sent smaller', async () => {
 
 test('a layer of 64 MiB is never ahead of the store by more than a few blocks', async () => {
   const [chunk, count] = [randomBytes(1024 * 1024), 64]
+  // As gzip begins: that much is looked at in the end.
+  chunk.set([0x1f, 0x8b])
   const diffId = sha256Text(chunk)
   let [pulled, stored, ahead] = [0, 0, 0]
   const blockstore = new MemoryBlockstore()
-  // Stored bytes are counted and dropped; only what is read back at the end is kept.
+  // Stored bytes are counted and dropped; only what is read back at the end is kept: the layer's first block, and what is small.
   const counting = Object.assign(Object.create(blockstore) as MemoryBlockstore, {
     async put(cid: CID, bytes: Uint8Array) {
       await new Promise((resolve) => setImmediate(resolve))
       stored += bytes.length
-      return bytes.length < chunk.length ? blockstore.put(cid, bytes) : cid
+      return bytes.length < chunk.length || stored === bytes.length ? blockstore.put(cid, bytes) : cid
     },
   })
   const layer = {
@@ -237,4 +240,32 @@ test('a layer of 64 MiB is never ahead of the store by more than a few blocks', 
   const { bytes } = await publishImage(source, { blockstore: counting, crypto })
   assert.equal(bytes, count * chunk.length)
   assert.ok(ahead <= 10 * chunk.length, `${ahead} bytes ahead`)
+})
+
+test('files of every size up to two rows of links get the CID that ipfs-unixfs-importer gives them', async () => {
+  const mib = 1024 * 1024
+  const chunk = randomBytes(mib)
+  for (const size of [0, 1, mib - 1, mib, mib + 1, 5 * mib, 1024 * mib, 1024 * mib + 1, 1026 * mib]) {
+    const content = async function* () {
+      for (let left = size; left > 0; left -= mib) yield chunk.subarray(0, Math.min(left, mib))
+    }
+    const store = new MemoryBlockstore()
+    const { cid, size: treeBytes } = await writeFile(store, content())
+    const reference = await importByteStream(content(), new MemoryBlockstore(), { profile: 'unixfs-v1-2025' })
+    assert.equal(cid.toString(), reference.cid.toString(), `${size} bytes`)
+    assert.equal(BigInt(treeBytes), reference.size)
+  }
+})
+
+test('a store that fails ends the writing with its error, after what was under way', async () => {
+  let puts = 0
+  const store = new MemoryBlockstore()
+  const failing = Object.assign(Object.create(store), {
+    put: async (cid: CID, block: Uint8Array) => {
+      puts++
+      if (puts === 3) throw new Error('the disk is full')
+      return store.put(cid, block)
+    },
+  })
+  await assert.rejects(writeFile(failing, randomBytes(8 * 1024 * 1024)), /the disk is full/)
 })

@@ -1,37 +1,42 @@
-/** The encrypted blocks of one deployment, in a folder of its own: gone when its pod runs. */
-import { readdir, rm, stat } from 'node:fs/promises'
+/** Encrypted images of this user: one store for all deployments, so that what did not change is neither encrypted nor sent again. */
 import { join } from 'node:path'
-import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
+import { type ImageCache, openImageCache } from '@trusted-pods/platform/image-cache.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { Context } from './context.ts'
 
+export interface Blocks extends AsyncDisposable {
+  readonly blockstore: Blockstore
+  readonly cache: ImageCache
+  /** Keeps an image's tree for the lease until `removeBlocks`. */
+  pin(cid: Uint8Array): Promise<void>
+}
+
 /** Closing leaves the blocks where they are. */
-export async function openBlocks(
-  context: Context,
-  leaseId: string,
-): Promise<{ blockstore: Blockstore } & AsyncDisposable> {
-  const blockstore = await openFileBlockstore(blocksFolder(context, leaseId))
-  return { blockstore, [Symbol.asyncDispose]: () => blockstore.close() }
-}
-
-export async function removeBlocks(context: Context, leaseId: string): Promise<void> {
-  await rm(blocksFolder(context, leaseId), { recursive: true, force: true })
-}
-
-/** A day: no deployment takes that long to its lease. */
-const ABANDONED_MS = 24 * 3600_000
-
-/** Takes away what deployments left that were killed before they had a lease. */
-export async function sweepBlocks(context: Context, leaseIds: readonly string[]): Promise<void> {
-  const root = join(context.stateFolder, 'blocks')
-  // Nothing was published yet: no folder.
-  const names = await readdir(root).catch(() => [])
-  for (const name of names.filter((id) => !leaseIds.includes(id))) {
-    const { mtimeMs } = await stat(join(root, name))
-    if (Date.now() - mtimeMs > ABANDONED_MS) await removeBlocks(context, name)
+export async function openBlocks(context: Context, leaseId: string): Promise<Blocks> {
+  const cache = await openCache(context)
+  return {
+    blockstore: cache.blockstore,
+    cache,
+    pin: (cid) => cache.pin(leaseId, [cid]),
+    [Symbol.asyncDispose]: () => cache.close(),
   }
 }
 
-function blocksFolder({ stateFolder }: Context, leaseId: string): string {
-  return join(stateFolder, 'blocks', leaseId)
+/** The lease no longer needs its blocks; what later deployments can use again stays. */
+export async function removeBlocks(context: Context, leaseId: string): Promise<void> {
+  const cache = await openCache(context)
+  await cache.unpin(leaseId)
+  await cache.close()
+}
+
+/** Takes away what deployments left that were killed before they had a lease, and layers that nobody used for long. */
+export async function sweepBlocks(context: Context, leaseIds: readonly string[]): Promise<void> {
+  const cache = await openCache(context)
+  for (const name of await cache.pins()) if (!leaseIds.includes(name)) await cache.unpin(name)
+  await cache.collectDaily()
+  await cache.close()
+}
+
+function openCache({ stateFolder }: Context): Promise<ImageCache> {
+  return openImageCache(join(stateFolder, 'images'))
 }

@@ -6,10 +6,10 @@ import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
-import { MemoryBlockstore } from 'blockstore-core'
 import { CID } from 'multiformats/cid'
 import { imageFolder } from '../../../test/support/image-cli.ts'
 import { memoryStream } from '../../../test/support/memory-stream.ts'
+import { openBlocks } from './blocks.ts'
 import type { Context } from './context.ts'
 import { imagePublisher } from './image-publisher.ts'
 import { createOutput } from './output.ts'
@@ -29,9 +29,11 @@ async function publisherIn(t: TestContext) {
     stateFolder: join(folder, 'home/.local/state/trustedpods'),
     debug: false,
   }
-  const blockstore = new MemoryBlockstore()
   const config = { path: context.configPath, engine: '/nowhere/docker.sock' }
-  return { ...files, blockstore, images: imagePublisher(context, { config, blockstore, folder }) }
+  const blocks = await openBlocks(context, 'lease')
+  t.after(() => blocks[Symbol.asyncDispose]())
+  const { blockstore } = blocks
+  return { ...files, blockstore, images: imagePublisher(context, { config, blocks, privacy: 'sealed', folder }) }
 }
 
 test('a path is meant from the folder of the manifest', async (t) => {

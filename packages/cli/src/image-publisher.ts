@@ -5,10 +5,12 @@ import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { IMAGE_PLACES, parseImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
 import type { ImageSource } from '@trusted-pods/protocol/image/image-source.ts'
+import type { ConfigPrivacy } from '@trusted-pods/protocol/image/public-config.ts'
 import { createImagePublisher, type ImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
-import type { Blockstore } from 'interface-blockstore'
+import type { Blocks } from './blocks.ts'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
+import { identifyEngineImage } from './engine-image-id.ts'
 import { placeFrom, placeOptions } from './image-places.ts'
 import { openImageStore } from './image-store.ts'
 import { publishedBefore } from './published-before.ts'
@@ -19,17 +21,31 @@ const PROGRESS_INTERVAL_MS = 5_000
 
 export interface ImagePublisherParts {
   readonly config: Config
-  readonly blockstore: Blockstore
+  readonly blocks: Blocks
+  readonly privacy: ConfigPrivacy
   /** Folder of the manifest: paths in it are meant from there. */
   readonly folder: string
 }
 
-export function imagePublisher(context: Context, { config, blockstore, folder }: ImagePublisherParts): ImagePublisher {
+export function imagePublisher(
+  context: Context,
+  { config, blocks, privacy, folder }: ImagePublisherParts,
+): ImagePublisher {
   const { output } = context
+  const { blockstore, cache } = blocks
   let lastSaidAt = 0
   const publisher = createImagePublisher({
     blockstore,
     crypto: nodeStreamCrypto,
+    cache,
+    images: cache,
+    config: privacy,
+    onSecretLooking: (image, names) =>
+      output.progress(
+        `${image}: anybody who has its CID can read ${names.join(', ')} in its config: leave out --image-config plain, or move them into env of the manifest`,
+      ),
+    identify: (image, { signal }) => identify(context, { image, config, folder, signal }),
+    onPublished: (_, { cid }) => blocks.pin(cid),
     openSource: (image, { signal }) => {
       output.step('manifest', `reading and encrypting ${image}`)
       lastSaidAt = performance.now()
@@ -43,7 +59,9 @@ export function imagePublisher(context: Context, { config, blockstore, folder }:
   })
   return {
     async publish(image, options) {
-      return (await publishedBefore(context, { image, blockstore, ...options })) ?? publisher.publish(image, options)
+      const before = await publishedBefore(context, { image, blockstore, ...options })
+      if (before) await blocks.pin(before.cid)
+      return before ?? publisher.publish(image, options)
     },
   }
 }
@@ -53,6 +71,14 @@ interface Wanted {
   config: Config
   folder: string
   signal: AbortSignal | undefined
+}
+
+async function identify(context: Context, { image, config, signal }: Wanted): Promise<string | undefined> {
+  await using store = openImageStore(context)
+  return await identifyEngineImage(image, {
+    ...placeOptions(context, { config, store }),
+    signal: signal ?? context.signal,
+  })
 }
 
 /** The store stays open with the source: blocks of an `ipfs:` image are read until the last layer is encrypted. */

@@ -20,9 +20,18 @@ export function findNode24() {
 
 export const NODE_FLAGS = ['--conditions=@trusted-pods/source', '--disable-warning=ExperimentalWarning']
 
+/**
+ * For glibc's allocator: two heaps, not one for each thread, and blocks of an image given back to the system one by one. By its own rules it
+ * keeps what was freed, and a program that moves images grows by 50 to 100 MB that nobody uses.
+ */
+const MEMORY = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072' }
+
 /** Runs Node 24 with these arguments in our place: same terminal, same signals, same exit status. */
 export function runOnNode24(args) {
-  const child = spawn(findNode24(), [...NODE_FLAGS, ...args], { stdio: 'inherit' })
+  const child = spawn(findNode24(), [...NODE_FLAGS, ...args], {
+    stdio: 'inherit',
+    env: { ...MEMORY, ...process.env },
+  })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code, signal) => {
     if (!signal) process.exit(code ?? 1)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { nodeStreamCrypto as crypto } from './stream-crypto.ts'
+import { decompressFrames } from './zstd-frames.ts'
 
 const hex = (text: string) => Buffer.from(text, 'hex')
 
@@ -106,4 +107,41 @@ test('an error of the source comes through as it is, and a reader that leaves ea
   }
   for await (const _ of crypto.gzip(endless())) break
   await ended.promise
+})
+
+/** RFC 8878 §3.1.2: a magic number, a length, content to be passed over. */
+function skippableFrame(length: number): Buffer {
+  const frame = Buffer.alloc(8 + length, 0xfd)
+  frame.writeUInt32LE(0x184d2a53, 0)
+  frame.writeUInt32LE(length, 4)
+  return frame
+}
+
+test('zstd of many frames, skippable ones among them, decompresses to its end however it is cut', async () => {
+  const parts = [randomBytes(300_000), Buffer.alloc(500_000, 7), Buffer.alloc(0), randomBytes(10)]
+  const frames = [skippableFrame(100_000), ...parts.flatMap((part) => [zstdCompressSync(part), skippableFrame(3)])]
+  for (const length of [1, 7, 65_536, 1_000_000])
+    assert.ok((await collect(crypto.unzstd(pieces(Buffer.concat(frames), length)))).equals(Buffer.concat(parts)))
+})
+
+test('a zstd stream of frames that is cut inside one, or goes on as something else, is an error', async () => {
+  const two = Buffer.concat([zstdCompressSync(randomBytes(5000)), zstdCompressSync(Buffer.from('second'))])
+  const boundary = zstdCompressSync(randomBytes(5000)).length
+  for (const end of [0, 3, 4, 5, 100, boundary - 1, boundary + 1, boundary + 5, two.length - 1])
+    await assert.rejects(collect(crypto.unzstd(pieces(two.subarray(0, end), 1000))), /zstd stream is cut|end/, `${end}`)
+  await assert.rejects(collect(crypto.unzstd(pieces(Buffer.concat([two, Buffer.alloc(9)]), 1000))), /does not begin/)
+})
+
+test('what we compress by zstd is one frame, which a reader of one frame alone reads whole', async () => {
+  for (const size of [0, 1, 262_144, 5_000_000]) {
+    const bytes = randomBytes(size)
+    const packed = await collect(crypto.zstd(pieces(bytes, 50_000)))
+    assert.ok(zstdDecompressSync(packed).equals(bytes), `${size} bytes`)
+    let frames = 0
+    for await (const _ of decompressFrames(pieces(packed, 1000), async function* (frame) {
+      frames++
+      yield* frame
+    }));
+    assert.equal(frames, 1)
+  }
 })

@@ -66,6 +66,8 @@ export interface Terms {
   readonly startLimitMinutes: number
   readonly maxImageBytes: number
   readonly maxUnpackedBytes: number
+  /** Of images, as fetched, that no pod needs any more. */
+  readonly coldImageBytes: number
   /** Free space of the state folder's disk below which no pod is admitted. */
   readonly diskReserveBytes: number
 }
@@ -234,6 +236,7 @@ function readTerms(root: ConfigSection): Terms {
     'startLimitMinutes',
     'maxImageBytes',
     'maxUnpackedBytes',
+    'coldImageBytes',
     'diskReserveBytes',
   )
   const integer = (key: string, fallback: number, max: number, min = 1) =>
@@ -250,6 +253,7 @@ function readTerms(root: ConfigSection): Terms {
     publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),
     maxImageBytes: integer('maxImageBytes', 8 * GIB, Number.MAX_SAFE_INTEGER),
     maxUnpackedBytes: integer('maxUnpackedBytes', 24 * GIB, Number.MAX_SAFE_INTEGER),
+    coldImageBytes: integer('coldImageBytes', 8 * GIB, Number.MAX_SAFE_INTEGER, 0),
     diskReserveBytes: integer('diskReserveBytes', 2 * GIB, Number.MAX_SAFE_INTEGER, 0),
   }
 }

@@ -140,7 +140,12 @@ async function openPods(
   const policy = { claimAtLeast: terms.claimAtLeast, fundsGraceMs: terms.fundsGraceSeconds * 1000 }
   const charger = new Charger({ journal, meter, chain, changes, log, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
-  const intake = new ImageIntake({ folder: join(config.stateDir, 'blocks'), runtime, limits })
+  const intake = new ImageIntake({
+    folder: join(config.stateDir, 'blocks'),
+    coldBytes: terms.coldImageBytes,
+    runtime,
+    limits,
+  })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
   const keeper = new PodKeeper({ journal, runtime, intake, front, meter, charger, changes, log, publisherGraceMs })
   stack.defer(() => keeper.close())

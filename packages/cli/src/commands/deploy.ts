@@ -2,13 +2,14 @@
 import { dirname } from 'node:path'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { CONFIG_PRIVACY, type ConfigPrivacy } from '@trusted-pods/protocol/image/public-config.ts'
 import { manifestResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { randomPodId } from '@trusted-pods/publisher/channel.ts'
 import { chooseProvider, requireProvider } from '@trusted-pods/publisher/choose-provider.ts'
 import { deployOnFirst } from '@trusted-pods/publisher/deploy-first.ts'
 import type { ProviderOffer } from '@trusted-pods/publisher/offer.ts'
 import type { Plan } from '@trusted-pods/publisher/plan.ts'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { openBlocks, removeBlocks, sweepBlocks } from '../blocks.ts'
 import { type Config, loadConfig, required } from '../config.ts'
 import { askYesNo, isInteractive, requireSomebodyToAsk } from '../confirm.ts'
@@ -35,6 +36,7 @@ export interface DeployFlags {
   provider?: string
   policy?: string
   resume?: string
+  imageConfig: ConfigPrivacy
 }
 
 export function addDeploy(program: Command, run: Run): void {
@@ -50,6 +52,11 @@ export function addDeploy(program: Command, run: Run): void {
     .option('--max-deposit <amount>', 'put in no more than this (with --yes: what --hours or --deposit ask for)')
     .option('--provider <id>', 'only this provider: its peer id or account')
     .option('--policy <file>', 'policy in place of the configured one')
+    .addOption(
+      new Option('--image-config <how>', 'how much of the images’ configs everybody can read')
+        .choices([...CONFIG_PRIVACY])
+        .default('sealed'),
+    )
     .option('--resume <lease>', 'go on with a lease that an earlier run left')
     .action((path: string, flags: DeployFlags, command: Command) =>
       run(command, (context) => start(context, path, flags)),
@@ -99,7 +106,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
     await using own = await openNode(context)
     await using blocks = await openBlocks(context, leaseId)
     const { blockstore } = blocks
-    const images = imagePublisher(context, { config, blockstore, folder: dirname(path) })
+    const images = imagePublisher(context, { config, blocks, privacy: flags.imageConfig, folder: dirname(path) })
     const parts = {
       node: own.node,
       chain,

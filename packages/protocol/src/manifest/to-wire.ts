@@ -19,14 +19,24 @@ import {
   VolumeType,
 } from '../gen/trustedpods/v0/pod_pb.ts'
 import { type PricingTable, PricingTableSchema } from '../gen/trustedpods/v0/pricing_pb.ts'
+import type { ImageDefaults } from '../image/public-config.ts'
 import { MAX_SECRET_BYTES, PROVISION } from '../wire/protocols.ts'
-import type { ContainerManifest, Manifest, SecretContent, StorageManifest, VolumeManifest } from './manifest.ts'
+import type {
+  ContainerManifest,
+  EnvManifest,
+  Manifest,
+  SecretContent,
+  StorageManifest,
+  VolumeManifest,
+} from './manifest.ts'
 
 export interface PublishedImage {
   /** Binary CIDv1. */
   readonly cid: Uint8Array
   /** EC P-256, PKCS#8 DER. */
   readonly privateKey: Uint8Array
+  /** What its published config no longer says, and the container has to. */
+  readonly defaults?: ImageDefaults
 }
 
 /** What a manifest does not hold itself. */
@@ -75,13 +85,11 @@ function toContainer(container: ContainerManifest, { images }: PodMaterials): Co
   return create(ContainerSchema, {
     name: container.name,
     image: create(ImageSchema, { cid: image.cid.slice(), privateKey: image.privateKey.slice() }),
-    command: [...container.command],
-    args: [...container.args],
-    workingDir: container.workingDir,
+    ...toProgram(container, image.defaults),
     ports: container.ports.map(({ protocol, ...port }) =>
       create(PortSchema, { ...port, protocol: protocol === 'udp' ? PortProtocol.UDP : PortProtocol.TCP }),
     ),
-    env: container.env.map((variable) => create(EnvVarSchema, variable)),
+    env: toEnv(container, image.defaults).map((variable) => create(EnvVarSchema, variable)),
     mounts: container.mounts.map((mount) => create(VolumeMountSchema, mount)),
     resources: container.resources.map((resource) => create(ResourceSchema, resource)),
   })
@@ -89,6 +97,26 @@ function toContainer(container: ContainerManifest, { images }: PodMaterials): Co
 
 function toStorage({ storageBytes, storageClass = '' }: StorageManifest) {
   return { storageBytes, storageClass }
+}
+
+/** A command of the manifest replaces the image's entrypoint, and its command with it, as Kubernetes has it. */
+function toProgram({ command, args, workingDir }: ContainerManifest, defaults?: ImageDefaults) {
+  const own = { command: [...command], args: [...args], workingDir }
+  if (!defaults) return own
+  const { entrypoint, cmd } = defaults
+  const program = command.length > 0 ? {} : { command: [...entrypoint], args: args.length > 0 ? [...args] : [...cmd] }
+  return { ...own, ...program, workingDir: workingDir || defaults.workingDir }
+}
+
+/** The image's variables, then the manifest's, which win. */
+function toEnv({ env }: ContainerManifest, defaults?: ImageDefaults): readonly EnvManifest[] {
+  const values = new Map<string, string>()
+  for (const entry of defaults?.env ?? []) {
+    const end = entry.indexOf('=')
+    values.set(entry.slice(0, end), entry.slice(end + 1))
+  }
+  for (const { name, value } of env) values.set(name, value)
+  return [...values].map(([name, value]) => ({ name, value }))
 }
 
 function toVolume(volume: VolumeManifest, materials: PodMaterials): Volume {

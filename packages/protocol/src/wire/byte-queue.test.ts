@@ -51,3 +51,33 @@ test('a queue that is emptied by clear starts again', () => {
   queue.push(new Uint8Array([7]))
   assert.deepEqual([queue.at(0), queue.length], [7, 1])
 })
+
+test('large pieces come out whole, with and without room made before, and later pushes do not change them', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ length: fc.nat(300_000), rest: fc.nat(70_000), reserve: fc.boolean() }), { maxLength: 6 }),
+      (frames) => {
+        const queue = new ByteQueue()
+        const taken: { bytes: Uint8Array; fill: number }[] = []
+        let before = 0
+        for (const [i, { length, rest, reserve }] of frames.entries()) {
+          const wanted = before + length
+          if (reserve) queue.reserve(wanted)
+          queue.push(new Uint8Array(length).fill(i + 1))
+          queue.push(new Uint8Array(rest).fill(i + 101))
+          const bytes = queue.take(wanted)
+          taken.push({ bytes, fill: i + 1 })
+          assert.equal(bytes.length, wanted)
+          assert.equal(queue.length, rest)
+          before = rest
+        }
+        for (const [i, { bytes, fill }] of taken.entries()) {
+          const head = i === 0 ? 0 : (frames[i - 1]?.rest ?? 0)
+          assert.ok(bytes.subarray(0, head).every((byte) => byte === i + 100))
+          assert.ok(bytes.subarray(head).every((byte) => byte === fill))
+        }
+      },
+    ),
+    { numRuns: 30 },
+  )
+})

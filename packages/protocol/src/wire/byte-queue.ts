@@ -6,6 +6,9 @@
 /** Room of the first buffer; most frames fit. */
 const FIRST_CAPACITY_BYTES = 1024
 
+/** From here on a copy costs more than the rest of a buffer that is kept alive by a view. */
+const LARGE_BYTES = 64 * 1024
+
 const EMPTY = new Uint8Array()
 
 export class ByteQueue {
@@ -30,9 +33,15 @@ export class ByteQueue {
     return byte
   }
 
+  /** Makes room for so many bytes in all at once: they are then copied once, not with each doubling of the buffer. */
+  reserve(count: number): void {
+    if (this.#start + count > this.#buffer.length) this.#moveTo(new Uint8Array(count))
+  }
+
   /** Removes and returns the first `count` bytes. @throws RangeError when there are fewer. */
   take(count: number): Uint8Array {
     if (count > this.length) throw new RangeError(`${count} bytes of ${this.length}`)
+    if (count >= LARGE_BYTES && 2 * count >= this.#buffer.length) return this.#handOver(count)
     const taken = this.#buffer.slice(this.#start, this.#start + count)
     this.#start += count
     if (this.length === 0) this.clear()
@@ -47,11 +56,26 @@ export class ByteQueue {
 
   /** Moves what waits to the front of a buffer that is then at most half full: each byte is moved about once. */
   #makeRoom(count: number): void {
+    const wanted = 2 * (this.length + count)
+    this.#moveTo(wanted > this.#buffer.length ? new Uint8Array(Math.max(wanted, FIRST_CAPACITY_BYTES)) : this.#buffer)
+  }
+
+  #moveTo(buffer: Uint8Array): void {
     const waiting = this.#buffer.subarray(this.#start, this.#end)
-    const wanted = 2 * (waiting.length + count)
-    if (wanted > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(wanted, FIRST_CAPACITY_BYTES))
-    this.#buffer.set(waiting)
+    buffer.set(waiting)
+    this.#buffer = buffer
     this.#start = 0
     this.#end = waiting.length
+  }
+
+  /** The buffer itself, most of which was asked for; what is left moves to another. */
+  #handOver(count: number): Uint8Array {
+    const taken = this.#buffer.subarray(this.#start, this.#start + count)
+    this.#start += count
+    const rest = this.#buffer.slice(this.#start, this.#end)
+    this.#buffer = rest
+    this.#start = 0
+    this.#end = rest.length
+    return taken
   }
 }

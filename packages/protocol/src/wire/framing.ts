@@ -7,6 +7,7 @@ import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/prot
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Stream } from '@libp2p/interface'
 import * as varint from 'uint8-varint'
+import { Uint8ArrayList } from 'uint8arraylist'
 import { concatBytes } from '../bytes.ts'
 import { TrustedPodsError } from '../errors.ts'
 import { ByteQueue } from './byte-queue.ts'
@@ -16,6 +17,9 @@ import { waitForEvent } from './wait-for-event.ts'
 const MAX_PREFIX_BYTES = 4
 /** Unread bytes at which the sender is paused. */
 const HIGH_WATER_BYTES = 512 * 1024
+
+/** What must be there of a long frame before room is made for all of it: a length alone is cheap to send. */
+const EAGER_BYTES = 64 * 1024
 
 export interface FramedOptions {
   /** Longest body that is read. */
@@ -37,6 +41,8 @@ export interface Framed {
   /** The next message, or undefined where the peer ended the stream between two frames. */
   readOrEnd<S extends DescMessage>(schema: S, options?: SignalOptions): Promise<MessageShape<S> | undefined>
   write<S extends DescMessage>(schema: S, message: MessageInitShape<S>, options?: SignalOptions): Promise<void>
+  /** A message whose encoded body is here already, in parts that are sent as they are and must not change any more. */
+  writeBody(parts: readonly Uint8Array[], options?: SignalOptions): Promise<void>
   /** Reads no more: what was not read, and what the peer still sends, is dropped. */
   discard(): Promise<void>
   /** Ends our side; what the peer sends can still be read. */
@@ -67,6 +73,11 @@ export function framed(stream: Stream, { readBytes, writeBytes }: FramedOptions)
       if (body.length > writeBytes) throw tooLong(body.length, writeBytes)
       await writeAll(stream, concatBytes(varint.encode(body.length), body), options.signal)
     },
+    async writeBody(parts, options = {}) {
+      const length = parts.reduce((sum, part) => sum + part.length, 0)
+      if (length > writeBytes) throw tooLong(length, writeBytes)
+      await writeAll(stream, new Uint8ArrayList(varint.encode(length), ...parts), options.signal)
+    },
     async discard() {
       input.queue.clear()
       await stream.closeRead()
@@ -84,6 +95,7 @@ async function readFrame(input: StreamInput, limit: number, signal?: AbortSignal
   const length = await readLength(input, signal)
   if (length === undefined) return undefined
   if (length > limit) throw tooLong(length, limit)
+  if (length > EAGER_BYTES && (await input.waitFor(EAGER_BYTES, signal))) input.queue.reserve(length)
   if (!(await input.waitFor(length, signal))) {
     throw new TrustedPodsError(
       'WIRE_TRUNCATED',
@@ -116,7 +128,7 @@ function tooLong(length: number, limit: number): TrustedPodsError {
   return new TrustedPodsError('WIRE_FRAME_TOO_LONG', `a frame has ${length} bytes, at most ${limit} are allowed`)
 }
 
-async function writeAll(stream: Stream, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+async function writeAll(stream: Stream, bytes: Uint8Array | Uint8ArrayList, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted()
   let flowing: boolean
   try {

@@ -35,6 +35,13 @@ export async function generateImageKey(): Promise<ImageKeyPair> {
   }
 }
 
+/** For whom the holder of this EC P-256 private key can be written to. @throws where it is none. */
+export async function publicKeyOf(pkcs8: Uint8Array): Promise<CryptoKey> {
+  const privateKey = await crypto.subtle.importKey('pkcs8', toBufferSource(pkcs8), P256, true, ['deriveBits'])
+  const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', privateKey)
+  return crypto.subtle.importKey('jwk', { kty, crv, x, y } as JsonWebKey, P256, true, [])
+}
+
 export function importImageKey(pkcs8: Uint8Array): ImageKey {
   return {
     async for(algorithm) {

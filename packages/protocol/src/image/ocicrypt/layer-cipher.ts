@@ -5,7 +5,7 @@
 import { equalBytes } from '../../bytes.ts'
 import { isDigestOf, toDigestText } from '../digest.ts'
 import { refused } from '../refused.ts'
-import type { StreamCrypto } from '../stream-crypto.ts'
+import { openSha256, type StreamCrypto } from '../stream-crypto.ts'
 import { NONCE_BYTES, type PrivateOptions, type PublicOptions, SYMMETRIC_KEY_BYTES } from './layer-options.ts'
 
 /** Known only when the last byte has gone through. */
@@ -32,20 +32,24 @@ export function encryptLayer(plaintext: AsyncIterable<Uint8Array>, crypto: Strea
   let result: EncryptedLayerResult | undefined
   async function* encrypt(): AsyncGenerator<Uint8Array> {
     const cipher = crypto.aes256Ctr(symmetricKey, nonce)
-    const [mac, digest, plainDigest] = [crypto.hmacSha256(symmetricKey), crypto.sha256(), crypto.sha256()]
+    const mac = crypto.hmacSha256(symmetricKey)
+    using digest = openSha256(crypto)
+    using plainDigest = openSha256(crypto)
     let size = 0
     for await (const chunk of plaintext) {
-      plainDigest.update(chunk)
+      const plainRoom = plainDigest.update(chunk)
       const encrypted = cipher.update(chunk)
+      const room = digest.update(encrypted)
       mac.update(encrypted)
-      digest.update(encrypted)
+      await plainRoom
+      await room
       size += encrypted.length
       yield encrypted
     }
     result = {
-      privateOptions: { symmetricKey, nonce, digest: toDigestText(plainDigest.digest()) },
+      privateOptions: { symmetricKey, nonce, digest: toDigestText(await plainDigest.digest()) },
       publicOptions: { hmac: mac.digest() },
-      digest: toDigestText(digest.digest()),
+      digest: toDigestText(await digest.digest()),
       size,
     }
   }
@@ -81,18 +85,23 @@ export async function* decryptLayer(
 ): AsyncGenerator<Uint8Array> {
   const { symmetricKey, nonce } = expected.privateOptions
   const cipher = crypto.aes256Ctr(symmetricKey, nonce)
-  const [mac, digest, plainDigest] = [crypto.hmacSha256(symmetricKey), crypto.sha256(), crypto.sha256()]
+  const mac = crypto.hmacSha256(symmetricKey)
+  using digest = openSha256(crypto)
+  using plainDigest = openSha256(crypto)
   let size = 0
   for await (const chunk of ciphertext) {
     size += chunk.length
     if (size > expected.size) throw refused(`${expected.name}: over ${expected.size} bytes, as its descriptor says`)
-    mac.update(chunk)
-    digest.update(chunk)
+    const room = digest.update(chunk)
     const plaintext = cipher.update(chunk)
-    plainDigest.update(plaintext)
+    const plainRoom = plainDigest.update(plaintext)
+    mac.update(chunk)
+    await room
+    await plainRoom
     yield plaintext
   }
-  const found = { size, digest: digest.digest(), hmac: mac.digest(), plainDigest: plainDigest.digest() }
+  const [cipherSha256, plainSha256] = [await digest.digest(), await plainDigest.digest()]
+  const found = { size, digest: cipherSha256, hmac: mac.digest(), plainDigest: plainSha256 }
   checkEnd(found, expected)
 }
 

@@ -1,0 +1,83 @@
+/** The files of a blockstore that no tree needs, found and removed. I/O. */
+import { readdir, stat, unlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { decodeDagPb, findBlock, isDagPb } from '@trusted-pods/protocol/image/block.ts'
+import type { Blockstore } from 'interface-blockstore'
+import { base32upper } from 'multiformats/bases/base32'
+import type { CID } from 'multiformats/cid'
+import { PART_EXTENSION } from './file-blockstore.ts'
+
+export interface SweepOptions {
+  /** Younger files stay: what nobody names may be under way to be named. */
+  readonly olderThanMs: number
+  /** Unix milliseconds. */
+  readonly now: number
+}
+
+export interface Swept {
+  removedBlocks: number
+  removedBytes: number
+}
+
+/** Removes every file of the folder that is no block of `live`. */
+export async function sweepBlockFiles(
+  folder: string,
+  live: ReadonlySet<string>,
+  { olderThanMs, now }: SweepOptions,
+): Promise<Swept> {
+  const swept = { removedBlocks: 0, removedBytes: 0 }
+  for (const path of await filesBelow(folder)) {
+    // One that is gone by now is as good as removed.
+    const { size, mtimeMs } = await stat(path).catch(() => ({ size: 0, mtimeMs: Number.POSITIVE_INFINITY }))
+    const isLive = !path.endsWith(PART_EXTENSION) && live.has(keyOfFile(path) ?? '')
+    if (isLive || now - mtimeMs < olderThanMs) continue
+    await unlinkIfThere(path)
+    swept.removedBlocks++
+    swept.removedBytes += size
+  }
+  return swept
+}
+
+/** Adds the blocks of a tree, as far as it is held, and returns the bytes that its leaves have by what their nodes say. */
+export async function addTree(blockstore: Blockstore, cid: CID, live: Set<string>): Promise<number> {
+  if (live.has(keyOf(cid))) return 0
+  live.add(keyOf(cid))
+  if (!isDagPb(cid)) return 0
+  const block = await findBlock(blockstore, cid)
+  let bytes = block?.length ?? 0
+  for (const { Hash, Tsize = 0 } of block ? decodeDagPb(cid, block).Links : []) {
+    const isNew = !live.has(keyOf(Hash))
+    bytes += await addTree(blockstore, Hash, live)
+    if (isNew && !isDagPb(Hash)) bytes += Tsize
+  }
+  return bytes
+}
+
+/** Blocks are kept by their hash, whatever their codec. */
+export function keyOf(cid: CID): string {
+  return Buffer.from(cid.multihash.digest).toString('hex')
+}
+
+/** No such file is as well. */
+export async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+}
+
+/** undefined for a file that is no block's. */
+function keyOfFile(path: string): string | undefined {
+  try {
+    return Buffer.from(base32upper.decoder.decode(basename(path, '.data')))
+      .subarray(2)
+      .toString('hex')
+  } catch {
+    return undefined
+  }
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  // Nothing was stored yet: no folder.
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+}

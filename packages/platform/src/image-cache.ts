@@ -1,0 +1,239 @@
+/**
+ * What a publisher keeps of images in a folder: encrypted blocks, what is known of each layer, which image had which layers, and who needs
+ * which tree. Every file is written whole or not at all, so that several programs can use it at once and any of them can be killed.
+ * Spec: spec/IMAGES.md#cache.
+ */
+import { createHash } from 'node:crypto'
+import { readdir, readFile, rename, stat, unlink, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CachedLayer, LayerCache } from '@trusted-pods/protocol/image/layer-cache.ts'
+import { generateImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-key.ts'
+import { CID } from 'multiformats/cid'
+import { addTree, keyOf, type Swept, sweepBlockFiles, unlinkIfThere } from './block-files.ts'
+import { type FileBlockstore, openFileBlockstore } from './file-blockstore.ts'
+import { loadOrCreateSecret, storeSecret } from './secret-file.ts'
+
+const DAY_MS = 24 * 3600_000
+/** A key that leaked opens a layer for no longer than this from when it was made. */
+const MAX_LAYER_AGE_MS = 30 * DAY_MS
+/** What nobody names may be under way to be named: no publication takes a day. */
+const MIN_AGE_MS = DAY_MS
+/** Beyond it the layers that were not used for longest go. */
+const DEFAULT_MAX_BYTES = 20 * 1024 ** 3
+
+/** What an image was made of, so that it need not be read again to know. */
+export interface ImageRecord {
+  /** Exact bytes of the config. */
+  readonly config: Uint8Array
+  readonly layers: readonly { readonly mediaType: string; readonly diffId: string }[]
+}
+
+export interface ImageCacheOptions {
+  readonly maxBytes?: number
+  /** Unix milliseconds. */
+  readonly clock?: () => number
+}
+
+/** Layer as it lies in its file. */
+interface StoredLayer extends CachedLayer {
+  readonly createdAtMs: number
+}
+
+export async function openImageCache(folder: string, options: ImageCacheOptions = {}): Promise<ImageCache> {
+  const makeKey = async () => (await generateImageKey()).privateKey
+  const privateKey = await loadOrCreateSecret(join(folder, 'key'), makeKey)
+  return new ImageCache(folder, {
+    ...options,
+    privateKey,
+    blockstore: await openFileBlockstore(join(folder, 'blocks')),
+  })
+}
+
+export class ImageCache implements LayerCache {
+  readonly blockstore: FileBlockstore
+  readonly privateKey: Uint8Array
+  readonly #folder: string
+  readonly #maxBytes: number
+  readonly #clock: () => number
+
+  constructor(
+    folder: string,
+    {
+      privateKey,
+      blockstore,
+      maxBytes = DEFAULT_MAX_BYTES,
+      clock = Date.now,
+    }: ImageCacheOptions & { privateKey: Uint8Array; blockstore: FileBlockstore },
+  ) {
+    this.#folder = folder
+    this.#maxBytes = maxBytes
+    this.#clock = clock
+    this.privateKey = privateKey
+    this.blockstore = blockstore
+  }
+
+  async find(diffId: string): Promise<CachedLayer | undefined> {
+    const path = this.#layerPath(diffId)
+    // Before it is looked at: a collection that sees the new time lets it live.
+    if (!(await this.#touch(path))) return undefined
+    const layer = await readJson<StoredLayer>(path)
+    if (!layer || this.#clock() - layer.createdAtMs > MAX_LAYER_AGE_MS) return undefined
+    return (await this.#holdsAll(layer)) ? layer : undefined
+  }
+
+  async keep(diffId: string, layer: CachedLayer): Promise<void> {
+    const stored: StoredLayer = { ...layer, createdAtMs: this.#clock() }
+    await storeSecret(this.#layerPath(diffId), encodeJson(stored))
+  }
+
+  /** @param id names the image's content, as an engine's image id does. */
+  async findImage(id: string): Promise<ImageRecord | undefined> {
+    const record = await readJson<{ config: string; layers: ImageRecord['layers'] }>(this.#imagePath(id))
+    return record && { config: new Uint8Array(Buffer.from(record.config, 'base64')), layers: record.layers }
+  }
+
+  async keepImage(id: string, { config, layers }: ImageRecord): Promise<void> {
+    const known = layers.map(({ mediaType, diffId }) => ({ mediaType, diffId }))
+    await storeSecret(
+      this.#imagePath(id),
+      encodeJson({ config: Buffer.from(config).toString('base64'), layers: known }),
+    )
+  }
+
+  /** Keeps the trees, whatever else is collected, until `unpin`. @param name safe as a file name. */
+  async pin(name: string, cids: readonly Uint8Array[]): Promise<void> {
+    const before = (await readJson<string[]>(this.#pinPath(name))) ?? []
+    const all = new Set([...before, ...cids.map((cid) => CID.decode(cid).toString())])
+    await storeSecret(this.#pinPath(name), encodeJson([...all]))
+  }
+
+  async unpin(name: string): Promise<void> {
+    await unlinkIfThere(this.#pinPath(name))
+  }
+
+  async pins(): Promise<string[]> {
+    return (await namesIn(join(this.#folder, 'pins'))).map((name) => name.replace(/\.json$/, ''))
+  }
+
+  /** Forgets layers that are old or too many, then removes the blocks that no layer and no pinned tree has. */
+  async collect(): Promise<Swept> {
+    await this.#forgetOldImages()
+    const live = await this.#liveBlocks()
+    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs: MIN_AGE_MS, now: this.#clock() })
+  }
+
+  /** `collect`, unless it was done within a day: it looks at every block. */
+  async collectDaily(): Promise<void> {
+    const marker = join(this.#folder, 'collected')
+    if (this.#clock() - (await modifiedAt(marker)) < DAY_MS) return
+    await this.collect()
+    await storeSecret(marker, new Uint8Array())
+  }
+
+  async close(): Promise<void> {
+    await this.blockstore.close()
+  }
+
+  async #liveBlocks(): Promise<Set<string>> {
+    const live = new Set<string>()
+    for (const name of await this.pins())
+      for (const root of (await readJson<string[]>(this.#pinPath(name))) ?? [])
+        await addTree(this.blockstore, CID.parse(root), live)
+    for (const { blocks } of await this.#keptLayers()) for (const cid of blocks) live.add(keyOf(CID.parse(cid)))
+    return live
+  }
+
+  /** The latest used first, within the bytes that are allowed; the others are forgotten. */
+  async #keptLayers(): Promise<StoredLayer[]> {
+    const folder = join(this.#folder, 'layers')
+    const found: { path: string; usedAtMs: number; layer: StoredLayer | undefined }[] = []
+    for (const name of await namesIn(folder)) {
+      const path = join(folder, name)
+      found.push({ path, usedAtMs: await modifiedAt(path), layer: await readJson<StoredLayer>(path) })
+    }
+    const kept: StoredLayer[] = []
+    let bytes = 0
+    for (const { path, usedAtMs, layer } of found.toSorted((a, b) => b.usedAtMs - a.usedAtMs)) {
+      const now = this.#clock()
+      const isYoung = layer && now - layer.createdAtMs <= MAX_LAYER_AGE_MS && bytes + layer.size <= this.#maxBytes
+      if (layer && (isYoung || now - usedAtMs < MIN_AGE_MS || !(await this.#forget(path, usedAtMs)))) {
+        kept.push(layer)
+        bytes += layer.size
+      }
+    }
+    return kept
+  }
+
+  /** False where somebody has begun to use it meanwhile. */
+  async #forget(path: string, usedAtMs: number): Promise<boolean> {
+    const aside = `${path}.forgotten`
+    await rename(path, aside)
+    if ((await modifiedAt(aside)) === usedAtMs) {
+      await unlink(aside)
+      return true
+    }
+    await rename(aside, path)
+    return false
+  }
+
+  async #forgetOldImages(): Promise<void> {
+    const folder = join(this.#folder, 'images')
+    for (const name of await namesIn(folder)) {
+      const path = join(folder, name)
+      if (this.#clock() - (await modifiedAt(path)) > MAX_LAYER_AGE_MS) await unlinkIfThere(path)
+    }
+  }
+
+  async #holdsAll({ blocks }: CachedLayer): Promise<boolean> {
+    const sizes = await Promise.all(blocks.map((cid) => this.blockstore.sizeOf(CID.parse(cid))))
+    return sizes.every((size) => size !== undefined)
+  }
+
+  async #touch(path: string): Promise<boolean> {
+    const now = new Date(this.#clock())
+    return utimes(path, now, now).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  #layerPath(diffId: string): string {
+    return join(this.#folder, 'layers', fileName(diffId))
+  }
+
+  #imagePath(id: string): string {
+    return join(this.#folder, 'images', fileName(id))
+  }
+
+  #pinPath(name: string): string {
+    return join(this.#folder, 'pins', `${name}.json`)
+  }
+}
+
+/** Whatever it is, a name without a path in it. */
+function fileName(id: string): string {
+  return `${createHash('sha256').update(id).digest('hex')}.json`
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  // Nothing was kept yet: no folder.
+  const names = await readdir(folder).catch(() => [])
+  return names.filter((name) => name.endsWith('.json'))
+}
+
+/** What is damaged counts as missing: it is made again. */
+async function readJson<T>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T
+  } catch {
+    return undefined
+  }
+}
+
+async function modifiedAt(path: string): Promise<number> {
+  return (await stat(path).catch(() => ({ mtimeMs: 0 }))).mtimeMs
+}
+
+function encodeJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value))
+}
