@@ -13,6 +13,7 @@ import {
 } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
+import type { OutboxStore } from './outbox.ts'
 import { createWallet, type Wallet } from './wallet.ts'
 
 /** A chain and the endpoints through which it is reached, the first one preferred. */
@@ -32,6 +33,12 @@ export interface ChainConfig extends ChainEndpoints {
 export interface ConnectOptions {
   /** Who sends transactions; without it the chain can only be read. */
   readonly account?: LocalAccount
+  /** Where its transactions survive this process; without it they are known to this process alone. */
+  readonly outbox?: OutboxStore
+  /** A transaction that is not mined after this long offers more for gas. */
+  readonly raiseFeeAfterMs?: number
+  /** Most that one unit of gas may cost, wei; without it whatever the chain asks. */
+  readonly maxFeePerGas?: bigint
   /** Blocks, its own one included, before a transaction counts. */
   readonly confirmations?: number
   /** How often an awaited transaction is asked for. */
@@ -45,6 +52,8 @@ export interface ChainNode {
   readonly public: PublicClient
   readonly wallet: Wallet | undefined
   readonly confirmations: number
+  readonly raiseFeeAfterMs: number
+  readonly maxFeePerGas: bigint | undefined
 }
 
 /** A chain with our contracts. `channelId(terms, chain)` takes it as the escrow's place. */
@@ -62,6 +71,8 @@ const RPC_RETRIES = 2
 export const DEFAULT_CONFIRMATIONS = 1
 /** 1 s: an anvil or L2 block takes about as long. */
 export const DEFAULT_POLLING_INTERVAL_MS = 1_000
+/** Two to three 12-second blocks: a transaction that was priced well is in one of them. */
+export const DEFAULT_RAISE_FEE_AFTER_MS = 30_000
 
 /**
  * A chain whose id is right at every endpoint that answers, and that has code at both contract addresses.
@@ -92,8 +103,14 @@ export async function connectNode(endpoints: ChainEndpoints, options: ConnectOpt
     // A cached head would hide the block that a transaction has just made.
     cacheTime: 0,
   })
-  const wallet = options.account === undefined ? undefined : createWallet(options.account)
-  return { chainId, public: client, wallet, confirmations: options.confirmations ?? DEFAULT_CONFIRMATIONS }
+  return {
+    chainId,
+    public: client,
+    wallet: options.account && createWallet(options.account, options.outbox),
+    confirmations: options.confirmations ?? DEFAULT_CONFIRMATIONS,
+    raiseFeeAfterMs: options.raiseFeeAfterMs ?? DEFAULT_RAISE_FEE_AFTER_MS,
+    maxFeePerGas: options.maxFeePerGas,
+  }
 }
 
 /** @throws TrustedPodsError CHANNEL_WALLET when the chain was connected without an account. */

@@ -1,15 +1,17 @@
-/** An account that sends transactions: one at a time, so that a failed send leaves no gap of nonces behind it. */
-import type { LocalAccount, NonceManager } from 'viem'
-import { createNonceManager, jsonRpc } from 'viem/nonce'
+/** An account that sends transactions: one at a time, each remembered until it is mined. */
+import type { LocalAccount } from 'viem'
+import { memoryOutbox, type OutboxStore } from './outbox.ts'
 
 export interface Wallet {
   readonly account: LocalAccount
-  readonly nonces: NonceManager
+  readonly outbox: OutboxStore
+  /** Nonces that somebody in this process waits for. */
+  readonly awaited: Set<number>
   /** Runs `send` after every send before it has ended, well or badly. */
   inTurn<T>(send: () => Promise<T>): Promise<T>
 }
 
-export function createWallet(account: LocalAccount): Wallet {
+export function createWallet(account: LocalAccount, outbox: OutboxStore = memoryOutbox()): Wallet {
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(send: () => Promise<T>): Promise<T> => {
     const sent = last.then(send)
@@ -17,5 +19,5 @@ export function createWallet(account: LocalAccount): Wallet {
     last = sent.catch(() => undefined)
     return sent
   }
-  return { account, nonces: createNonceManager({ source: jsonRpc() }), inTurn }
+  return { account, outbox, awaited: new Set(), inTurn }
 }
