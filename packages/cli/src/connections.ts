@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
 import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
@@ -32,9 +33,10 @@ export function openChain(config: Config, { signal }: Context): Promise<Chain> {
 }
 
 /** The chain, with the wallet that pays. */
-export async function openPayingChain(config: Config, { signal }: Context): Promise<Chain> {
+export async function openPayingChain(config: Config, { signal, stateFolder }: Context): Promise<Chain> {
   const account = await loadWalletKey(required(config, 'wallet').keyFile)
-  return connectChain(chainPlace(config), { account, signal })
+  const outbox = openOutboxFiles(join(stateFolder, 'outbox'))
+  return connectChain(chainPlace(config), { account, outbox, signal })
 }
 
 function chainPlace(config: Config) {

@@ -57,7 +57,16 @@ export interface Terms {
   readonly reviewSeconds: number
   /** Base units. */
   readonly claimAtLeast: bigint
+  /** Base units of the token for one coin of the chain (10^18 wei): what gas is worth. */
+  readonly coinPrice?: bigint
+  /** Most of a claim that its gas may cost. */
+  readonly gasPercent: bigint
   readonly fundsGraceSeconds: number
+  readonly keepDataSeconds: number
+  readonly reorgPatienceSeconds: number
+  readonly finalitySeconds: number
+  /** Base units. */
+  readonly riskTolerance: bigint
   readonly publisherGraceSeconds: number
   readonly startLimitMinutes: number
   readonly maxImageBytes: number
@@ -212,7 +221,13 @@ function readTerms(root: ConfigSection): Terms {
     'receiptSeconds',
     'reviewSeconds',
     'claimAtLeast',
+    'coinPrice',
+    'gasPercent',
     'fundsGraceSeconds',
+    'keepDataSeconds',
+    'reorgPatienceSeconds',
+    'finalitySeconds',
+    'riskTolerance',
     'publisherGraceSeconds',
     'startLimitMinutes',
     'maxImageBytes',
@@ -221,6 +236,7 @@ function readTerms(root: ConfigSection): Terms {
   )
   const integer = (key: string, fallback: number, max: number, min = 1) =>
     terms?.integer(key, { min, max, fallback }) ?? fallback
+  const coinPrice = integer('coinPrice', 0, Number.MAX_SAFE_INTEGER, 0)
   return {
     quoteSeconds: integer('quoteSeconds', 300, 3600),
     minRuntimeMinutes: integer('minRuntimeMinutes', 60, 60 * 24 * 30),
@@ -228,6 +244,12 @@ function readTerms(root: ConfigSection): Terms {
     receiptSeconds: integer('receiptSeconds', 10, 3600),
     reviewSeconds: integer('reviewSeconds', 30, 120),
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
+    ...(coinPrice > 0 && { coinPrice: BigInt(coinPrice) }),
+    gasPercent: BigInt(integer('gasPercent', 5, 100)),
+    keepDataSeconds: integer('keepDataSeconds', 3 * DAY_SECONDS, 365 * DAY_SECONDS, 0),
+    reorgPatienceSeconds: integer('reorgPatienceSeconds', 3600, 30 * DAY_SECONDS),
+    finalitySeconds: integer('finalitySeconds', 900, 30 * DAY_SECONDS, 0),
+    riskTolerance: BigInt(integer('riskTolerance', 1_000_000, Number.MAX_SAFE_INTEGER, 0)),
     fundsGraceSeconds: integer('fundsGraceSeconds', 600, 30 * DAY_SECONDS, 0),
     startLimitMinutes: integer('startLimitMinutes', 60, 24 * 60),
     publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),

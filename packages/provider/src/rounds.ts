@@ -1,6 +1,7 @@
 /** What the provider does again and again: count time, look at pods and channels, settle what is left. Level-triggered: a round
  * that was missed or failed is made good by the next. */
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import type { ChannelView } from './channel-view.ts'
 import type { Charger } from './charger.ts'
 import type { Journal } from './journal.ts'
 import { pause } from './pause.ts'
@@ -58,15 +59,35 @@ function reviewAll(parts: RoundParts, underWay: UnderWay): void {
   begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs }) => {
     if (Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
   })
-  begin(journal.pods([...STARTING_PHASES, 'running']), 'channel not reviewed', context, async ({ podId }) => {
-    const verdict = await charger.review(podId)
-    if (verdict.kind === 'end') await keeper.end(podId, verdict)
-  })
+  const paying = journal.pods([...STARTING_PHASES, 'running', 'suspended'])
+  underWay.run('look', () =>
+    attempt('channels not reviewed', { podId: '', log }, async () => {
+      const view = await charger.look(paying.map(({ podId }) => podId))
+      if (view) begin(paying, 'channel not reviewed', context, (row) => reviewPod(row, view, parts))
+    }),
+  )
   begin(journal.pods(['stopping']), 'pod not ended', context, ({ podId, reason }) =>
     keeper.end(podId, reason ?? { code: 'restarted', message: '' }),
   )
   begin(journal.unsettled(), 'channel not settled', context, ({ podId }) => charger.settle(podId))
+  underWay.run('settled', () =>
+    attempt('settlements not checked', { podId: '', log }, () => charger.checkSettled(journal.settledLately())),
+  )
   underWay.run('sweep', () => attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep()))
+}
+
+async function reviewPod({ podId }: PodRow, view: ChannelView, { charger, keeper }: RoundParts): Promise<void> {
+  const verdict = await charger.review(podId, view)
+  switch (verdict.kind) {
+    case 'go-on':
+      return
+    case 'end':
+      return await keeper.end(podId, verdict)
+    case 'suspend':
+      return await keeper.suspend(podId, verdict.why)
+    case 'resume':
+      return keeper.resume(podId)
+  }
 }
 
 /** Of a pod that holds its place without ever running. */

@@ -4,20 +4,21 @@ import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
+import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
 import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
 import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
-import { requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { PriceKind, type PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { parsePriceList } from '@trusted-pods/protocol/pricing/price-list.ts'
-import { keepAnnouncing } from './announce.ts'
+import { type AnnounceParts, keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
-import { awaitChain } from './await-chain.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
+import { openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
@@ -29,7 +30,7 @@ import { loadProviderKeys } from './keys.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
-import { LIVE_PHASES } from './pod-row.ts'
+import { LIVE_PHASES, type PodRow } from './pod-row.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
@@ -58,10 +59,23 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   await base.node.start()
   stack.defer(async () => base.node.stop())
   const listing = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
-  stack.use(await keepAnnouncing({ ...listing, sandbox: machine.description.sandbox, log }))
+  stack.use(announceOnce(base.link.connected, { ...listing, sandbox: machine.description.sandbox, log }))
   const owned = stack.move()
   const { node, attester } = base
   return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** Whoever has no chain cannot be paid, and is not listed before. */
+function announceOnce(connected: Promise<Chain>, parts: Omit<AnnounceParts, 'chain'>): AsyncDisposable {
+  const announcing = Promise.withResolvers<AsyncDisposable | undefined>()
+  connected.then((chain) => keepAnnouncing({ ...parts, chain })).then(announcing.resolve, announcing.reject)
+  return {
+    async [Symbol.asyncDispose]() {
+      const { promise, resolve } = announcing
+      resolve(undefined)
+      await (await promise)?.[Symbol.asyncDispose]()
+    },
+  }
 }
 
 interface StartOptions {
@@ -81,9 +95,11 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
   const keys = await loadProviderKeys(stateDir)
   const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
   const account = await loadWalletKey(config.walletKeyFile)
-  const chain = await awaitChain(config.chain, { account, pollingIntervalMs: CHAIN_POLL_MS, log, signal })
   const pricing = await loadPrices(config)
   const journal = stack.use(new Journal(join(stateDir, 'journal.sqlite')))
+  const outbox = openOutboxFiles(join(stateDir, 'outbox'))
+  const paying = { account, outbox, pollingIntervalMs: CHAIN_POLL_MS, log, signal }
+  const link = stack.use(await openChainLink(config.chain, paying, { mayWait: hasWork(journal) }))
   const { listen, announce } = config
   const node = await createNode({
     privateKey: keys.identity,
@@ -91,7 +107,12 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     announce: [...announce],
     start: false,
   })
-  return { keys, attester, chain, pricing, journal, node, peerId: node.peerId }
+  return { keys, attester, account: account.address, link, pricing, journal, node, peerId: node.peerId }
+}
+
+/** Pods to look after, or money to fetch. */
+function hasWork(journal: Journal): boolean {
+  return journal.pods(LIVE_PHASES).length > 0 || journal.unsettled().length > 0
 }
 
 type Base = Awaited<ReturnType<typeof openBase>>
@@ -127,13 +148,18 @@ type Machine = Awaited<ReturnType<typeof openMachine>>
 /** Pods, their money, and the rounds that keep both as they should be. */
 async function openPods(
   config: ProviderConfig,
-  { journal, chain, keys, runtime, front, log, stack }: Base & Machine & Owned,
+  { journal, link, keys, runtime, front, log, stack }: Base & Machine & Owned,
 ) {
   const { terms } = config
   const changes = new Changes()
   const meter = new Meter({ journal, clock: linuxBootClock(), account: keys.meter })
-  const policy = { claimAtLeast: terms.claimAtLeast, fundsGraceMs: terms.fundsGraceSeconds * 1000 }
-  const charger = new Charger({ journal, meter, chain, changes, log, ...policy })
+  const policy = {
+    ...terms,
+    fundsGraceMs: terms.fundsGraceSeconds * 1000,
+    keepDataMs: terms.keepDataSeconds * 1000,
+    reorgPatienceMs: terms.reorgPatienceSeconds * 1000,
+  }
+  const charger = new Charger({ journal, meter, link, changes, log, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({ folder: join(config.stateDir, 'blocks'), runtime, limits })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
@@ -144,7 +170,7 @@ async function openPods(
   stack.use(
     startRounds({ journal, runtime, keeper, charger, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
   )
-  return { changes, keeper, capacity: new Capacity(config.capacity, journal) }
+  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 
 type Pods = Awaited<ReturnType<typeof openPods>>
@@ -154,7 +180,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const {
     keys,
     attester,
-    chain,
+    link,
     journal,
     peerId,
     runtime,
@@ -169,26 +195,26 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const own = ownPayment(config, parts)
   const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
   const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
-  const quote = { capacity, pricing, own, account: keys.meter, peerId, ...offering }
+  const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
-  const status = { journal, runtime, changes, frontAddress }
+  const status = { journal, runtime, changes, frontAddress, funds: (row: PodRow) => parts.charger.funds(row) }
   const ours = { hpkePublicKey: keys.hpke.publicKey, meterAddress: fromAddress(keys.meter.address), peerId, claims }
   const room = { ports: config.ports, requireDiskSpace: () => requireDiskSpace(config.stateDir, diskReserveBytes) }
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,
-    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId, status, ...room },
-    lease: { keeper, status },
+    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, own, peerId, status, ...room },
+    lease: { keeper, charger: parts.charger, status },
   }
 }
 
-function ownPayment({ terms }: ProviderConfig, { chain, keys, pricing }: Base): OwnPayment {
+function ownPayment({ terms, chain }: ProviderConfig, { account, keys, pricing }: Base): OwnPayment {
   return {
     chainId: chain.chainId,
     escrow: chain.escrow,
-    provider: requireWallet(chain).account.address,
+    provider: account,
     meter: keys.meter.address,
     tokens: [toAddress(pricing.token)],
     minUnlockDelaySeconds: terms.minUnlockDelaySeconds,

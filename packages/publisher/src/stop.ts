@@ -5,7 +5,8 @@
 import type { Libp2p } from '@libp2p/interface'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
-import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import { settleOutbox } from '@trusted-pods/protocol/chain/settle-outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
   type Settlement,
@@ -144,6 +145,13 @@ async function neverOpened(chain: Chain, lease: LeaseOf<'opening'>, { leases }: 
 /** @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE from an endpoint that is behind the lease, CHANNEL_NOT_FOUND while a transaction waits. */
 async function requireNothingPending(chain: Chain, { channel }: LeaseFacts): Promise<void> {
   const { payer } = channel.terms
+  const left = await requireWallet(chain).inTurn(() => settleOutbox(chain))
+  if (left.waiting.length > 0 || left.mined.length > 0) {
+    throw new TrustedPodsError(
+      'CHANNEL_NOT_FOUND',
+      'a transaction of an earlier run was still on its way and may open the channel: try again in a moment',
+    )
+  }
   const count = (blockTag: 'latest' | 'pending') =>
     fromChain('reading the nonce', chain.public.getTransactionCount({ address: payer, blockTag }))
   const height = fromChain('reading the block number', chain.public.getBlockNumber({ cacheTime: 0 }))
