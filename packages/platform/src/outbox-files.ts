@@ -89,13 +89,14 @@ function formatEntry({ to, gas, attempts, ...rest }: OutboxEntry): string {
 /** Never skipped when it cannot be read: a transaction of ours would be forgotten, and its nonce given to another. */
 function parseEntry(text: string, path: string): OutboxEntry {
   try {
-    const { nonce, what, to, data, gas, attempts } = JSON.parse(text)
+    const { nonce, what, intent, to, data, gas, attempts } = JSON.parse(text)
     if (!Number.isSafeInteger(nonce) || !isHex(data) || !Array.isArray(attempts) || attempts.length === 0)
       throw damaged(path)
     if (to !== null && !isAddress(to)) throw damaged(path)
     return {
       nonce,
       what: String(what),
+      ...(typeof intent === 'string' && { intent }),
       to: to === null ? undefined : getAddress(to),
       data,
       gas: BigInt(gas),

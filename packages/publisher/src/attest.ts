@@ -8,6 +8,7 @@ import { appraise, type ExpectedStatement } from '@trusted-pods/protocol/attesta
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { reportData, sessionId } from '@trusted-pods/protocol/attestation/statement.ts'
 import { isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { sha256 } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type AttestResponse,
   AttestResponseSchema,
   type Evidence,
+  EvidenceSchema,
   type Statement,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { type CapacityRequest, CapacityRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
@@ -52,6 +54,8 @@ class Attested {
   readonly verdict: Verdict
   /** SHA-256 of REPORT_DATA: names the session that manifests are sealed to. */
   readonly session: Uint8Array
+  /** SHA-256 of the encoded Evidence: what an exported receipt refers to. */
+  readonly evidenceDigest: Uint8Array
   /** X25519; born in the attested machine. */
   readonly hpkePublicKey: Uint8Array
   /** Signs quotes and receipts. */
@@ -65,10 +69,11 @@ class Attested {
   /** The encoded answer to the capacity request that went along; covered by the evidence. */
   readonly capacityResponse?: Uint8Array
 
-  constructor(connection: Connection, { verdict, statement, session, evidence }: Proof) {
+  constructor(connection: Connection, { verdict, statement, session, evidence, evidenceDigest }: Proof) {
     this.connection = connection
     this.verdict = verdict
     this.session = session
+    this.evidenceDigest = evidenceDigest
     this.hpkePublicKey = statement.hpkePublicKey
     this.meter = toAddress(statement.meterAddress, 'ATTEST_EVIDENCE_MALFORMED')
     this.publisherPeerId = statement.publisherPeerId
@@ -88,6 +93,7 @@ export type AttestedPeer = Attested
 interface Proof {
   verdict: Verdict
   evidence: Evidence
+  evidenceDigest: Uint8Array
   statement: Statement
   session: Uint8Array
 }
@@ -120,6 +126,7 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   return new Attested(peer.connection, {
     verdict,
     evidence,
+    evidenceDigest: await sha256(toBinary(EvidenceSchema, evidence)),
     statement,
     session: await sessionId(await reportData(statement)),
   })

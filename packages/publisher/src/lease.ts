@@ -26,6 +26,19 @@ export interface LeaseFacts {
   readonly resources: readonly Resource[]
   /** The provider's evidence was simulated: nothing about this lease is confidential. */
   readonly simulated: boolean
+  /** What was agreed with whom, for people who were not there; of a pod that ran. */
+  readonly proof?: LeaseProof
+}
+
+/** Ties receipts to the quote, the pod and the evidence. Nothing of it is secret. */
+export interface LeaseProof {
+  readonly quote: SignedQuote
+  /** SHA-256 of the encoded Pod. */
+  readonly podDigest: Uint8Array
+  /** SHA-256 of the encoded Evidence that was accepted. */
+  readonly evidenceDigest: Uint8Array
+  /** The payer's word that this channel pays for this pod by this quote between these peers. */
+  readonly authorization: Uint8Array
 }
 
 export interface LeaseProvider {
@@ -94,6 +107,7 @@ export interface ReceiptStore {
 
 /** The same lease in another phase; what the old phase owned, secrets included, is left behind. */
 export function inPhase<P extends LeasePhase>(lease: Lease, phase: P): LeaseFacts & P {
-  const { id, name, createdAt, provider, channel, pricing, resources, simulated } = lease
-  return { id, name, createdAt, provider, channel, pricing, resources, simulated, ...phase }
+  const { id, name, createdAt, provider, channel, pricing, resources, simulated, proof } = lease
+  const facts = { id, name, createdAt, provider, channel, pricing, resources, simulated }
+  return { ...facts, ...(proof && { proof }), ...phase }
 }

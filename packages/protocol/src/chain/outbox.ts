@@ -18,6 +18,8 @@ export interface OutboxEntry {
   readonly nonce: number
   /** For messages: "opening the channel". */
   readonly what: string
+  /** What it is for, where the same thing can be put in other words: a permit is signed anew each time. */
+  readonly intent?: string
   /** Undefined: creates a contract. */
   readonly to: Address | undefined
   readonly data: Hex

@@ -7,7 +7,7 @@ import { type Fees, marketFees, raisedFees } from './fees.ts'
 import { newestAttempt, type OutboxAccount, type OutboxAttempt, type OutboxEntry } from './outbox.ts'
 
 /** What is to be sent, before it has a nonce. */
-export type Unsent = Pick<OutboxEntry, 'what' | 'to' | 'data' | 'gas'>
+export type Unsent = Pick<OutboxEntry, 'what' | 'intent' | 'to' | 'data' | 'gas'>
 
 /** Times that a nonce is given up for a higher one, because somebody else sends from the account too. */
 const NONCE_TRIES = 8

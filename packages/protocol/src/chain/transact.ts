@@ -20,6 +20,8 @@ export interface Call {
   readonly abi: Abi
   /** For messages: "opening the channel". */
   readonly what: string
+  /** What it is for, where an earlier try of the same thing has other data. */
+  readonly intent?: string
 }
 
 export interface TransactOptions {
@@ -33,6 +35,8 @@ export interface Mined {
   readonly gasUsed: bigint
   /** The contract that it created, if any. */
   readonly contract: Address | undefined
+  /** An earlier process had sent it, and did not live to see it mined: nothing was sent now. */
+  readonly isEarlier?: true
 }
 
 /** Gas is estimated at one block and used at a later one. */
@@ -46,23 +50,37 @@ const GAS_MARGIN_PERCENT = 120n
 export async function transact(node: ChainNode, call: Call, { signal }: TransactOptions = {}): Promise<Mined> {
   signal?.throwIfAborted()
   const wallet = requireWallet(node)
-  const entry = (await wallet.inTurn(() => takeUp(node, wallet, call))) ?? (await handIn(node, wallet, call, signal))
+  const left = await wallet.inTurn(() => takeUp(node, wallet, call))
+  if (left?.receipt) return { ...minedOf(left.receipt), isEarlier: true }
+  const entry = left?.entry ?? (await handIn(node, wallet, call, signal))
   const receipt = await awaitMined(node, entry, { signal })
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
-  return {
-    transaction: receipt.transactionHash,
-    blockNumber: receipt.blockNumber,
-    gasUsed: receipt.gasUsed,
-    contract: receipt.contractAddress ? getAddress(receipt.contractAddress) : undefined,
-  }
+  return { ...minedOf(receipt), ...(left && { isEarlier: true }) }
+}
+
+function minedOf({ transactionHash, blockNumber, gasUsed, contractAddress }: TransactionReceipt): Mined {
+  const contract = contractAddress ? getAddress(contractAddress) : undefined
+  return { transaction: transactionHash, blockNumber, gasUsed, contract }
+}
+
+interface Left {
+  readonly entry: OutboxEntry
+  /** It is mined, and did what was asked. */
+  readonly receipt?: TransactionReceipt
 }
 
 /** The same call, where an earlier process left it on its way; whatever else was left goes on too. */
-async function takeUp(node: ChainNode, wallet: Wallet, call: Call): Promise<OutboxEntry | undefined> {
-  const { waiting } = await settleOutbox(node)
-  const same = waiting.find(({ to, data }) => to === call.to && data === call.data)
-  if (same) wallet.awaited.add(same.nonce)
-  return same
+async function takeUp(node: ChainNode, wallet: Wallet, call: Call): Promise<Left | undefined> {
+  const { waiting, mined } = await settleOutbox(node)
+  const done = mined.find(({ entry, receipt }) => isSame(entry, call) && receipt.status === 'success')
+  if (done) return done
+  const entry = waiting.find((waits) => isSame(waits, call))
+  if (entry) wallet.awaited.add(entry.nonce)
+  return entry && { entry }
+}
+
+function isSame(entry: OutboxEntry, { to, data, intent }: Call): boolean {
+  return intent === undefined ? entry.to === to && entry.data === data : entry.intent === intent
 }
 
 /** Simulated, and then stored and sent when it is its turn. */
@@ -75,8 +93,8 @@ async function handIn(
   const gas = await estimateGas(node, wallet, call)
   return await wallet.inTurn(async () => {
     signal?.throwIfAborted()
-    const { what, to, data } = call
-    const entry = await submit(node, { what, to, data, gas })
+    const { what, intent, to, data } = call
+    const entry = await submit(node, { what, ...(intent !== undefined && { intent }), to, data, gas })
     wallet.awaited.add(entry.nonce)
     return entry
   })
