@@ -6,7 +6,9 @@ import { StatusRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/l
 import { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { requestStream } from '@trusted-pods/protocol/wire/exchange.ts'
 import { STATUS } from '@trusted-pods/protocol/wire/protocols.ts'
+import type { LocalAccount } from 'viem'
 import { dial, type Peer } from './dial.ts'
+import { giveVoucher, voucherFor } from './give-voucher.ts'
 import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { isFinal } from './pod-status.ts'
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
@@ -16,6 +18,8 @@ import { type LeaseStatus, readStatuses } from './status-stream.ts'
 export interface WatchOptions {
   /** Go on with each change until the pod has ended; otherwise one status is all. */
   follow?: boolean
+  /** Signs the vouchers that the provider asks for, as far as verified receipts go; without it none is given. */
+  voucherSigner?: LocalAccount
   /** Remembers the newest receipt between runs; without it a receipt that falls is seen within one run only. */
   receipts?: ReceiptStore
   signal?: AbortSignal
@@ -31,7 +35,7 @@ export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, receipts, signal }: WatchOptions = {},
+  { follow = false, voucherSigner, receipts, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const watch = watchReceipts(lease, receipts)
   for (let tries = 1; ; tries++) {
@@ -39,6 +43,8 @@ export async function* watchStatus(
       await using peer = await dial(node, lease.provider, signal ? { signal } : {})
       for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
         tries = 1
+        const sum = voucherSigner && voucherFor(lease, status)
+        if (sum) await giveVoucher(peer.connection, lease, sum, { account: voucherSigner, ...(signal && { signal }) })
         yield status
         if (!follow || isFinal(status.phase)) return
       }

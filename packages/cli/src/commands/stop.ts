@@ -45,6 +45,10 @@ async function stop(context: Context, reference: string | undefined, { yes = fal
     output.progress(`warning: the last receipt does not hold: ${outcome.receipt.reason}`)
   if (outcome.kind === 'waiting')
     output.next(`trustedpods stop ${shortId(lease.id)}   # from ${outcome.closeAt.toISOString()} on`)
+  else if (outcome.receipt.kind === 'verified')
+    output.next(
+      `trustedpods receipts ${shortId(lease.id)} --export receipt.json   # what it cost, for anybody to verify`,
+    )
   return EXIT.OK
 }
 
