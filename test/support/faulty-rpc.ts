@@ -25,6 +25,8 @@ export interface FaultyRpc extends AsyncDisposable {
   readonly rpc: string
   /** Requests whose method matches fail this way from now on; `times` of them, all by default. */
   fail(fault: Fault, options?: { method?: RegExp; times?: number }): void
+  /** Refuses to give the logs of more blocks than this at once, as public endpoints do. */
+  limitLogs(blocks: bigint): void
 }
 
 export interface FaultyRpcOptions {
@@ -35,10 +37,16 @@ export interface FaultyRpcOptions {
 export async function startFaultyRpc(target: string, { onRequest }: FaultyRpcOptions = {}): Promise<FaultyRpc> {
   let rule: { fault: Fault; method: RegExp; left: number } = { fault: 'pass', method: /^/, left: 0 }
   let staleAt: Promise<string> | undefined
+  let logBlocks: bigint | undefined
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
     const body = await text(request)
     const { method } = JSON.parse(body) as { method: string }
     onRequest?.(method)
+    if (logBlocks !== undefined && method === 'eth_getLogs' && spanOf(body) > logBlocks) {
+      const error = { code: -32_602, message: `block range is too large, at most ${logBlocks}` }
+      response.writeHead(200, JSON_TYPE).end(JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(body).id, error }))
+      return
+    }
     const applies = rule.left > 0 && rule.method.test(method)
     if (applies) rule.left--
     const ask = async (body: string) => await (await fetch(target, { method: 'POST', body, headers: JSON_TYPE })).text()
@@ -57,12 +65,21 @@ export async function startFaultyRpc(target: string, { onRequest }: FaultyRpcOpt
       rule = { fault, method, left: times }
       staleAt = fault === 'stale' ? headOf(target) : undefined
     },
+    limitLogs: (blocks) => {
+      logBlocks = blocks
+    },
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       server.close()
       await once(server, 'close')
     },
   }
+}
+
+/** Blocks that a question for logs is about. */
+function spanOf(body: string): bigint {
+  const [{ fromBlock, toBlock }] = JSON.parse(body).params as [{ fromBlock: string; toBlock: string }]
+  return BigInt(toBlock) - BigInt(fromBlock) + 1n
 }
 
 /** The block number now, as hex. */
