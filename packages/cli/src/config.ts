@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Address } from 'viem'
 
@@ -26,7 +27,7 @@ export interface Config {
   readonly path: string
   readonly isMissing?: true
   readonly chain?: ChainConfig
-  readonly wallet?: { readonly keyFile: string }
+  readonly wallet?: WalletSource
   readonly policy?: PolicyConfig
   /** Container engine: unix:///path, or a path. */
   readonly engine?: string
@@ -58,7 +59,7 @@ export function parseConfig(text: string, path: string): Config {
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
-    ...(wallet && { wallet: readWallet(wallet, folder) }),
+    ...(wallet && { wallet: readWalletSource(wallet, folder) }),
     ...(policy && { policy }),
     ...(engine !== undefined && { engine }),
     ...(registryFile !== undefined && { registryFile: resolve(folder, registryFile) }),
@@ -83,11 +84,6 @@ function readChain(section: ConfigSection): ChainConfig {
     registry: section.address('registry'),
     token: section.address('token'),
   }
-}
-
-function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
-  section.only('keyFile')
-  return { keyFile: resolve(folder, section.text('keyFile')) }
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

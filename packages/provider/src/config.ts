@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
 import type { Address } from 'viem'
@@ -27,7 +28,7 @@ export interface ProviderConfig {
   /** Where certificates, revocation lists and collateral are fetched. */
   readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
-  readonly walletKeyFile: string
+  readonly wallet: WalletSource
   /** Price list, YAML. */
   readonly pricesFile: string
   /** Quantities offered, by resource name. */
@@ -127,7 +128,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     attester: readAttester(root),
     endorsements: readEndorsementUrls(root),
     chain: readChain(required(root, 'chain')),
-    walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
+    wallet: readWalletSource(required(root, 'wallet'), folder),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
     terms: readTerms(root),

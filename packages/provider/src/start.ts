@@ -5,7 +5,7 @@ import type { Libp2p } from '@libp2p/interface'
 import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
-import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
+import { loadLocalWallet } from '@trusted-pods/platform/wallet-account.ts'
 import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
@@ -94,7 +94,7 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
   const { stateDir } = config
   const keys = await loadProviderKeys(stateDir)
   const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
-  const account = await loadWalletKey(config.walletKeyFile)
+  const account = await loadLocalWallet(config.wallet, process.env)
   const pricing = await loadPrices(config)
   const journal = stack.use(new Journal(join(stateDir, 'journal.sqlite')))
   const outbox = openOutboxFiles(join(stateDir, 'outbox'))

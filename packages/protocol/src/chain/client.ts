@@ -13,6 +13,7 @@ import {
 } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
+import type { ExternalSigner } from './external-signer.ts'
 import type { OutboxStore } from './outbox.ts'
 import { createWallet, type Wallet } from './wallet.ts'
 
@@ -32,7 +33,7 @@ export interface ChainConfig extends ChainEndpoints {
 
 export interface ConnectOptions {
   /** Who sends transactions; without it the chain can only be read. */
-  readonly account?: LocalAccount
+  readonly account?: LocalAccount | ExternalSigner
   /** Where its transactions survive this process; without it they are known to this process alone. */
   readonly outbox?: OutboxStore
   /** A transaction that is not mined after this long offers more for gas. */

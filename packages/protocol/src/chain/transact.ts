@@ -4,7 +4,7 @@
  */
 import { type Abi, type Address, getAddress, type Hex, type TransactionReceipt } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
-import { awaitMined } from './await-mined.ts'
+import { awaitMined, MINED_TIMEOUT_MS } from './await-mined.ts'
 import { toCallError } from './chain-error.ts'
 import { type ChainNode, requireWallet } from './client.ts'
 import type { OutboxEntry } from './outbox.ts'
@@ -50,12 +50,30 @@ const GAS_MARGIN_PERCENT = 120n
 export async function transact(node: ChainNode, call: Call, { signal }: TransactOptions = {}): Promise<Mined> {
   signal?.throwIfAborted()
   const wallet = requireWallet(node)
+  if (wallet.external) return await transactByWallet(node, wallet, call)
   const left = await wallet.inTurn(() => takeUp(node, wallet, call))
   if (left?.receipt) return { ...minedOf(left.receipt), isEarlier: true }
   const entry = left?.entry ?? (await handIn(node, wallet, call, signal))
   const receipt = await awaitMined(node, entry, { signal })
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
   return { ...minedOf(receipt), ...(left && { isEarlier: true }) }
+}
+
+/** The signer chooses nonce and fees, and may replace the transaction by one that pays more. */
+async function transactByWallet(node: ChainNode, wallet: Wallet, call: Call): Promise<Mined> {
+  const gas = await estimateGas(node, wallet, call)
+  const { to, data } = call
+  const hash = await wallet.inTurn(async () => wallet.external?.sendTransaction({ to, data, gas }) ?? '0x')
+  const options = { hash, confirmations: node.confirmations, timeout: MINED_TIMEOUT_MS }
+  const receipt = await node.public.waitForTransactionReceipt(options).catch((cause: unknown) => {
+    throw new TrustedPodsError(
+      'CHANNEL_TRANSACTION_FAILED',
+      `${call.what}: transaction ${hash} is not known to be mined; it still may be`,
+      { cause },
+    )
+  })
+  if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
+  return minedOf(receipt)
 }
 
 function minedOf({ transactionHash, blockNumber, gasUsed, contractAddress }: TransactionReceipt): Mined {
