@@ -1,12 +1,13 @@
 /** The configuration file: YAML, every key known, every value checked, paths taken from the file's folder. Spec: docs/cli.md#configuration. */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { type ChainGuards, readChainGuards } from '@trusted-pods/platform/chain-guards.ts'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
 import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Address } from 'viem'
 
-export interface ChainConfig {
+export interface ChainConfig extends ChainGuards {
   /** EVM chain id. */
   readonly id: bigint
   /** Tried in this order; at least one. */
@@ -76,13 +77,14 @@ export function required<K extends 'chain' | 'wallet' | 'policy'>(config: Config
 }
 
 function readChain(section: ConfigSection): ChainConfig {
-  section.only('id', 'rpc', 'escrow', 'registry', 'token')
+  section.only('id', 'rpc', 'maxHeadAgeSeconds', 'escrow', 'escrowCodeHash', 'registry', 'token')
   return {
     id: section.chainId('id'),
     rpc: section.urls('rpc'),
     escrow: section.address('escrow'),
     registry: section.address('registry'),
     token: section.address('token'),
+    ...readChainGuards(section),
   }
 }
 

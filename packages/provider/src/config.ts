@@ -1,6 +1,7 @@
 /** The provider's configuration file: every key known, every value checked. Spec: docs/run-a-provider.md#configuration. */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { type ChainGuards, readChainGuards } from '@trusted-pods/platform/chain-guards.ts'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
 import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -41,7 +42,7 @@ export interface PortRange {
   readonly to: number
 }
 
-export interface ChainPlace {
+export interface ChainPlace extends ChainGuards {
   readonly chainId: number
   readonly rpc: readonly string[]
   readonly escrow: Address
@@ -187,7 +188,7 @@ function readEndorsementUrls(root: ConfigSection): EndorsementUrls {
 }
 
 function readChain(chain: ConfigSection): ChainPlace {
-  chain.only('id', 'rpc', 'escrow', 'registry', 'token')
+  chain.only('id', 'rpc', 'maxHeadAgeSeconds', 'escrow', 'escrowCodeHash', 'registry', 'token')
   const token = chain.optionalAddress('token')
   return {
     chainId: Number(chain.chainId('id')),
@@ -195,6 +196,7 @@ function readChain(chain: ConfigSection): ChainPlace {
     escrow: chain.address('escrow'),
     registry: chain.address('registry'),
     ...(token && { token }),
+    ...readChainGuards(chain),
   }
 }
 

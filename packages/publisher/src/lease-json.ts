@@ -10,6 +10,7 @@ import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb
 import { PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Hex } from 'viem'
 import type { Lease, LeaseFacts, LeasePhase, LeaseProof, ProvisionDraft } from './lease.ts'
+import type { ChannelOpening } from './opening.ts'
 import { Secret } from './secret.ts'
 
 /** Rises when an older program could misread the file. */
@@ -29,6 +30,9 @@ export function leaseToJson(lease: Lease): string {
       terms: toJson(TermsSchema, toProtoTerms(channel.terms)),
       deposit: channel.deposit.toString(),
       sinceBlock: channel.sinceBlock.toString(),
+      ...(channel.opening && {
+        opening: { ...channel.opening, blockNumber: channel.opening.blockNumber.toString() },
+      }),
     },
     pricing: toJson(PricingTableSchema, lease.pricing),
     resources: lease.resources.map((resource) => toJson(ResourceSchema, resource)),
@@ -108,12 +112,22 @@ function readFacts(root: Reader): LeaseFacts {
       terms,
       deposit: channel.integer('deposit'),
       sinceBlock: channel.integer('sinceBlock'),
+      ...readOpening(channel),
     },
     pricing: root.message('pricing', PricingTableSchema),
     resources: root.items('resources').map((value) => fromProtoJson(ResourceSchema, value, 'resources')),
     simulated: root.flag('simulated'),
     ...readProof(root),
   }
+}
+
+function readOpening(channel: Reader): { opening?: ChannelOpening } {
+  if (channel.field('opening') === undefined) return {}
+  const opening = channel.at('opening')
+  const nonce = opening.field('nonce')
+  if (typeof nonce !== 'number' || !Number.isSafeInteger(nonce)) throw unreadable('nonce is no whole number')
+  const [transaction, blockHash] = [opening.hex('transaction'), opening.hex('blockHash')]
+  return { opening: { transaction, blockHash, blockNumber: opening.integer('blockNumber'), nonce } }
 }
 
 function readPhase(phase: Reader): LeasePhase {

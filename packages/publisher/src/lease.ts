@@ -9,6 +9,7 @@ import type { Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Address, Hex } from 'viem'
+import type { ChannelOpening } from './opening.ts'
 import type { Secret } from './secret.ts'
 
 /** What does not change while a lease lives. */
@@ -57,6 +58,8 @@ export interface LeaseChannel {
   readonly deposit: bigint
   /** The chain's height before the channel was opened: where to look for it. */
   readonly sinceBlock: bigint
+  /** Once it was seen. */
+  readonly opening?: ChannelOpening
 }
 
 /** What provisioning sends, the same each time; secret: it opens the images. */

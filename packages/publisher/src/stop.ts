@@ -20,6 +20,7 @@ import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { requirePayer } from './channel.ts'
 import { dial } from './dial.ts'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
+import { isRemoved, makeVoid } from './opening.ts'
 import { type ReceiptView, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, whileLost } from './reconnect.ts'
 import {
@@ -120,7 +121,7 @@ function requireSettlement({ result }: StopResponse): Settlement {
  * The chain shows no channel. An endpoint that lags shows none either: only for a lease that was never seen to be opened can it
  * mean that there is none.
  */
-function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> | StopOutcome {
+async function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
   switch (lease.kind) {
     case 'opening':
       return neverOpened(chain, lease, options)
@@ -129,8 +130,25 @@ function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promi
     case 'funded':
     case 'running':
     case 'closing':
-      throw notShown(lease)
+      return removed(chain, lease, options)
   }
+}
+
+/** What a reorganisation has removed is not in the channel but in the wallet, and stays there once the opening can never be mined. */
+async function removed(
+  chain: Chain,
+  lease: Lease,
+  { leases, signal, report = () => {} }: StopOptions,
+): Promise<StopOutcome> {
+  const { opening } = lease.channel
+  if (!opening || !(await isRemoved(chain, opening))) throw notShown(lease)
+  report('a reorganisation of the chain has removed the deposit: making sure that it stays in the wallet')
+  await makeVoid(chain, opening, signal)
+  if (await channelOf(chain, lease)) throw notShown(lease, 'one and the same state of the channel')
+  const reason = 'its deposit was removed by a reorganisation'
+  const record = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason } as const)
+  await leases.save(record)
+  return ended(record)
 }
 
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */

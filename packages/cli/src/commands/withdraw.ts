@@ -10,6 +10,7 @@ import { askYesNo } from '../confirm.ts'
 import { openLeases, openPayingChain } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
+import type { LeaseFiles } from '../lease-store.ts'
 import type { Run } from './command.ts'
 
 interface WithdrawFlags {
@@ -39,7 +40,8 @@ async function withdraw(
     return EXIT.INTERRUPTED
   const config = await loadConfig(context.configPath)
   const chain = await openPayingChain(config, context)
-  const known = new Set(await openLeases(context).ids())
+  // A lease that has ended but whose channel is open again, after a reorganisation, needs closing as much as one that is lost.
+  const known = new Set(await liveIds(openLeases(context)))
   const withdrawn = await withdrawAll(chain, {
     tokens: [requireToken(chain)],
     shouldClose: ({ terms }) => closeLost && !known.has(terms.podId.slice(2)),
@@ -53,6 +55,11 @@ async function withdraw(
   for (const { closeAt } of withdrawn.waiting.slice(0, 1))
     output.next(`trustedpods withdraw   # from ${closeAt.toISOString()} on`)
   return EXIT.OK
+}
+
+async function liveIds(leases: LeaseFiles): Promise<string[]> {
+  const ended = (await leases.list()).leases.filter(({ kind }) => kind === 'ended').map(({ id }) => id)
+  return (await leases.ids()).filter((id) => !ended.includes(id))
 }
 
 function tokensOf({ withdrawn, waiting, open }: Withdrawn): Set<Address> {

@@ -7,13 +7,16 @@ import {
   createPublicClient,
   defineChain,
   fallback,
+  type Hex,
   http,
   type LocalAccount,
   type PublicClient,
 } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
+import { requireEscrowCode } from './escrow-code.ts'
 import type { ExternalSigner } from './external-signer.ts'
+import { guardedHttp, type Heads, RPC_TIMEOUT_MS } from './guarded-transport.ts'
 import type { OutboxStore } from './outbox.ts'
 import { createWallet, type Wallet } from './wallet.ts'
 
@@ -22,6 +25,8 @@ export interface ChainEndpoints {
   readonly chainId: number
   /** http or https URLs. */
   readonly rpc: readonly string[]
+  /** An endpoint whose newest block is older than this is not believed; for chains that make blocks all the time. */
+  readonly maxHeadAgeSeconds?: number
 }
 
 export interface ChainConfig extends ChainEndpoints {
@@ -29,6 +34,8 @@ export interface ChainConfig extends ChainEndpoints {
   readonly registry: Address
   /** The token to pay in, where one is set. */
   readonly token?: Address
+  /** Keccak-256 of the code of an escrow that this program was not built with, and that is accepted all the same. */
+  readonly escrowCodeHash?: Hex
 }
 
 export interface ConnectOptions {
@@ -64,8 +71,6 @@ export interface Chain extends ChainNode {
   readonly token: Address | undefined
 }
 
-/** 10 s for one request: past it the next endpoint is tried. */
-export const RPC_TIMEOUT_MS = 10_000
 /** Rounds through all endpoints after the first, 150 and 300 ms later: a hiccup is bridged, an outage is told. */
 const RPC_RETRIES = 2
 /** One block is enough where a reorganisation costs less than the pod's first minutes; raise it for large deposits. */
@@ -82,7 +87,8 @@ export const DEFAULT_RAISE_FEE_AFTER_MS = 30_000
 export async function connectChain(config: ChainConfig, options: ConnectOptions = {}): Promise<Chain> {
   const node = await connectNode(config, options)
   const { escrow, registry, token } = config
-  await Promise.all([requireCode(node, escrow, 'escrow'), requireCode(node, registry, 'registry')])
+  const [code] = await Promise.all([requireCode(node, escrow, 'escrow'), requireCode(node, registry, 'registry')])
+  await requireEscrowCode(node, escrow, { code, ...(config.escrowCodeHash && { allowed: [config.escrowCodeHash] }) })
   return { ...node, escrow, registry, token }
 }
 
@@ -99,7 +105,7 @@ export async function connectNode(endpoints: ChainEndpoints, options: ConnectOpt
   })
   const client: PublicClient = createPublicClient({
     chain,
-    transport: fallback(rpc.map(transport), { retryCount: RPC_RETRIES }),
+    transport: fallback(guardedTransports(endpoints), { retryCount: RPC_RETRIES }),
     pollingInterval: options.pollingIntervalMs ?? DEFAULT_POLLING_INTERVAL_MS,
     // A cached head would hide the block that a transaction has just made.
     cacheTime: 0,
@@ -121,9 +127,11 @@ export function requireWallet(node: ChainNode): Wallet {
   return node.wallet
 }
 
-/** Without a count of its own, which would multiply with that of the fallback around it. */
-function transport(url: string) {
-  return http(url, { timeout: RPC_TIMEOUT_MS })
+/** Without a count of retries of their own, which would multiply with that of the fallback around them. */
+function guardedTransports({ chainId, rpc, maxHeadAgeSeconds }: ChainEndpoints) {
+  const heads: Heads = new Map()
+  const maxHeadAgeMs = maxHeadAgeSeconds === undefined ? undefined : maxHeadAgeSeconds * 1000
+  return rpc.map((url) => guardedHttp(url, { chainId, host: hostOf(url), heads, maxHeadAgeMs }))
 }
 
 /** Asks every endpoint, so that the second of a list cannot lead to another chain on the day that the first one fails. */
@@ -132,7 +140,9 @@ async function checkChainIds({ chainId, rpc }: ChainEndpoints): Promise<void> {
   if (hosts.length === 0) throw new TrustedPodsError('CHANNEL_WRONG_CHAIN', 'no RPC URL is given, wanted at least one')
   const answers = await Promise.allSettled(
     rpc.map((url) =>
-      createPublicClient({ transport: fallback([transport(url)], { retryCount: RPC_RETRIES }) }).getChainId(),
+      createPublicClient({
+        transport: fallback([http(url, { timeout: RPC_TIMEOUT_MS })], { retryCount: RPC_RETRIES }),
+      }).getChainId(),
     ),
   )
   for (const [i, answer] of answers.entries()) {
@@ -154,9 +164,9 @@ function hostOf(url: string): string {
   return parsed.host
 }
 
-async function requireCode(node: ChainNode, address: Address, what: string): Promise<void> {
+async function requireCode(node: ChainNode, address: Address, what: string): Promise<Hex> {
   const code = await fromChain(`reading the ${what} contract`, node.public.getCode({ address }))
-  if (code !== undefined && code !== '0x') return
+  if (code !== undefined && code !== '0x') return code
   throw new TrustedPodsError(
     'CHANNEL_WRONG_CHAIN',
     `there is no ${what} contract at ${address} on chain ${node.chainId}`,
