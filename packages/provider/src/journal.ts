@@ -4,7 +4,9 @@
  */
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import type { CursorStore } from '@trusted-pods/protocol/chain/cursor.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { cursorIn } from './journal-cursor.ts'
 import { type Phase, type PodRow, type Suspension, toPodRow } from './pod-row.ts'
 
 const SCHEMA_VERSION = 2
@@ -58,6 +60,7 @@ ALTER TABLE pods ADD COLUMN voucher_sum TEXT;
 ALTER TABLE pods ADD COLUMN voucher BLOB;
 ALTER TABLE pods ADD COLUMN settled_block TEXT;
 ALTER TABLE pods ADD COLUMN settled_for_good INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER NOT NULL) STRICT;
 `
 
 /** What a row is made with. */
@@ -275,6 +278,11 @@ export class Journal implements Disposable {
   lastReceipt(podId: string): { cumulative: bigint; receipt: Uint8Array } | undefined {
     const row = this.#db.prepare('SELECT cumulative, receipt FROM receipts WHERE pod_id = ?').get(podId)
     return row && { cumulative: BigInt(String(row.cumulative)), receipt: row.receipt as Uint8Array }
+  }
+
+  /** How far the chain was followed. */
+  get cursor(): CursorStore {
+    return cursorIn(this.#db)
   }
 
   [Symbol.dispose](): void {

@@ -168,7 +168,7 @@ async function openPods(
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
   stack.use(
-    startRounds({ journal, runtime, keeper, charger, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
+    startRounds({ journal, runtime, keeper, charger, link, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
   )
   return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }

@@ -38,14 +38,13 @@ class UntrustedEndpointError extends BaseError {
   override name = 'UntrustedEndpointError'
 }
 
+/** The fallback around it makes the transport anew for each request: what was seen is kept outside. */
 export function guardedHttp(url: string, options: GuardOptions): Transport {
-  return (parameters) => {
-    const inner = http(url, { timeout: RPC_TIMEOUT_MS, retryCount: 0, maxResponseBodySize: MAX_ANSWER_BYTES })(
-      parameters,
-    )
-    const request = inner.request as (call: { method: string; params?: unknown }) => Promise<unknown>
-    const check = atMostEvery(CHECK_EVERY_MS, () => checkEndpoint(request, options))
-    return createTransport({
+  const bounded = http(url, { timeout: RPC_TIMEOUT_MS, retryCount: 0, maxResponseBodySize: MAX_ANSWER_BYTES })
+  const request = bounded({}).request as (call: { method: string; params?: unknown }) => Promise<unknown>
+  const check = atMostEvery(CHECK_EVERY_MS, () => checkEndpoint(request, options))
+  return () =>
+    createTransport({
       key: 'guarded',
       name: options.host,
       type: 'guarded',
@@ -55,7 +54,6 @@ export function guardedHttp(url: string, options: GuardOptions): Transport {
         return (await request(call)) as never
       },
     })
-  }
 }
 
 /** Runs `check` when the last one that passed is long ago; who asks meanwhile waits for the same one. */

@@ -7,9 +7,10 @@ import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
 import type { ChainNode } from './client.ts'
 
-export interface LogRange<Event extends AbiEvent> {
+export interface LogRange<Event extends AbiEvent | undefined> {
   readonly address: `0x${string}`
-  readonly event: Event
+  /** Left out: every event of the contract. */
+  readonly event?: Event
   readonly args?: Record<string, unknown>
   readonly fromBlock: bigint
   readonly toBlock: bigint
@@ -19,7 +20,7 @@ export interface LogRange<Event extends AbiEvent> {
 const FIRST_SPAN = 50_000n
 
 /** In the order of the chain. @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when even one block cannot be had. */
-export async function readLogs<Event extends AbiEvent>(
+export async function readLogs<Event extends AbiEvent | undefined = undefined>(
   node: ChainNode,
   { fromBlock, toBlock, ...filter }: LogRange<Event>,
 ): Promise<GetLogsReturnType<Event>> {
@@ -40,7 +41,7 @@ export async function readLogs<Event extends AbiEvent>(
   return logs as GetLogsReturnType<Event>
 }
 
-async function readPart<Event extends AbiEvent>(
+async function readPart<Event extends AbiEvent | undefined>(
   node: ChainNode,
   range: LogRange<Event>,
 ): Promise<GetLogsReturnType<Event> | 'too-much'> {
