@@ -3,88 +3,24 @@ import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { sha256 } from '@trusted-pods/protocol/bytes.ts'
-import { fromAddress, ZERO_ADDRESS } from '@trusted-pods/protocol/chain/address.ts'
-import { signAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
-import { signReceipt } from '@trusted-pods/protocol/channel/receipt.ts'
-import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
+import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
 import { EvidenceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
-import { QuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { UsageSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
-import { PriceKind } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
-import { quoteDigest, signQuote } from '@trusted-pods/protocol/pricing/quote.ts'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { assertRefused } from '../../../test/support/assert-refused.ts'
+import { EVIDENCE, PROVIDER, receiptFile } from '../../../test/support/receipt-file-fixture.ts'
 import { formatReceiptFile, parseReceiptFile, type ReceiptFile } from './receipt-file.ts'
 import { judgeReceiptFile } from './verify-receipt-file.ts'
 
-const METER = privateKeyToAccount(generatePrivateKey())
-const PAYER = privateKeyToAccount(generatePrivateKey())
-const ESCROW = '0x52908400098527886E0F7030069857D2E4169EE7'
-const PROVIDER = privateKeyToAccount(generatePrivateKey()).address
-const TOKEN = '0x8617E340B3D01FA5F11F306F4090FD50E238070D'
-const EVIDENCE = create(EvidenceSchema, { statement: { meterAddress: fromAddress(METER.address) } })
-
-const place = { chainId: 1n, escrow: ESCROW } as const
-const terms: ChannelTerms = {
-  payer: PAYER.address,
-  voucherSigner: ZERO_ADDRESS,
-  provider: PROVIDER,
-  meter: METER.address,
-  token: TOKEN,
-  ratePerHour: 22_500n,
-  unlockDelay: 3600,
-  podId: `0x${'42'.repeat(32)}`,
-}
+/** 3,601 s of half a vCPU and of 1 GiB, a start, and 12,345,678 bytes out, each rounded down. */
+const COST =
+  (45_000n * 500n * 3_601n) / 3_600_000n + (5_001n * 3_601n) / 3_600n + 100n + (90_000n * 12_345_678n) / 2n ** 30n
 
 let file: ReceiptFile
+let terms: ChannelTerms
 before(async () => {
-  const quote = create(QuoteSchema, {
-    id: new Uint8Array(16),
-    publisherPeerId: new Uint8Array([1]),
-    providerPeerId: new Uint8Array([2]),
-    resources: [{ name: 'cpu', quantity: 500n }],
-    issuedAtMs: 1_000n,
-    expiresAtMs: 2_000n,
-    pricing: {
-      chainId: 1n,
-      token: fromAddress(TOKEN),
-      decimals: 6,
-      symbol: 'USDC',
-      prices: [{ resource: 'cpu', kind: PriceKind.RESERVE, amount: '45000', perQuantity: 1000n, perSeconds: 3600n }],
-    },
-    payment: {
-      chainId: 1n,
-      escrow: fromAddress(ESCROW),
-      provider: fromAddress(PROVIDER),
-      meter: fromAddress(METER.address),
-      ratePerHour: '22500',
-      minUnlockDelaySeconds: 3600,
-      minDeposit: '1',
-    },
-  })
-  const signed = await signQuote(quote, { account: METER })
-  const podDigest = await sha256(new TextEncoder().encode('the pod'))
-  const id = channelId(terms, place)
-  const peers = { publisherPeer: quote.publisherPeerId, providerPeer: quote.providerPeerId }
-  const tied = { chainId: 1n, channelId: id, podDigest, quoteDigest: await quoteDigest(signed), ...peers }
-  const usage = create(UsageSchema, {
-    podId: new Uint8Array(32).fill(0x42),
-    runningSeconds: 3_600n,
-    counters: [{ resource: 'cpu', value: (500n * 3_600n).toString() }],
-    exit: { reason: 'stopped-by-publisher', containers: [{ name: 'job', exitCode: 3 }], endedAtMs: 9n },
-  })
-  const { pricing } = quote
-  assert.ok(pricing)
-  file = {
-    ...place,
-    terms,
-    channelId: id,
-    quote: signed,
-    podDigest,
-    evidenceDigest: await sha256(toBinary(EvidenceSchema, EVIDENCE)),
-    authorization: await signAuthorization(tied, { account: PAYER }),
-    receipt: await signReceipt(usage, { ...place, account: METER, terms, table: pricing }),
-  }
+  file = await receiptFile()
+  terms = file.terms
 })
 
 test('a file that was written is read as it was, and holds without a network', async () => {
@@ -96,7 +32,7 @@ test('a file that was written is read as it was, and holds without a network', a
     checks.map(({ name, result }) => `${name} ${result}`),
     ['channel proven', 'quote proven', 'pod proven', 'receipt proven', 'evidence not-judged'],
   )
-  assert.equal(receipt?.cumulative, 22_500n)
+  assert.equal(receipt?.cumulative, COST)
   assert.deepEqual(
     [receipt?.usage.exit?.reason, receipt?.usage.exit?.containers[0]?.exitCode],
     ['stopped-by-publisher', 3],
@@ -124,7 +60,7 @@ test('whatever is changed in a file, it no longer holds, and the check that it f
     ['quote', { quote: { ...file.quote, quote: file.quote.quote.slice(0, -1) } }],
     ['pod', { podDigest: zero }],
     ['pod', { authorization: new Uint8Array(65) }],
-    ['receipt', { receipt: { ...file.receipt, cumulative: '22499' } }],
+    ['receipt', { receipt: { ...file.receipt, cumulative: '1' } }],
     ['receipt', { receipt: { ...file.receipt, usage: toBinary(UsageSchema, lower) } }],
   ]
   for (const [name, change] of changes) {
