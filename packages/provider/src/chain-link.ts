@@ -25,13 +25,16 @@ export interface LinkOptions extends ConnectOptions {
 /** Often enough that publishers hardly notice, seldom enough that an endpoint that limits requests is left alone. */
 const RETRY_MS = 5_000
 
+/** Long enough for an endpoint that is well; the first start with a wrong chain is told in this time too. */
+const FIRST_TRY_MS = 3_000
+
 /** A chain that is there already. */
 export function linkTo(chain: Chain): ChainLink {
   return { require: () => chain }
 }
 
 /**
- * Tries once before it returns, and then again and again.
+ * Tries once before it returns, for a few seconds, and then again and again.
  * @throws TrustedPodsError CHANNEL_WRONG_CHAIN when `mayWait` does not say that pods depend on this provider all the same.
  */
 export async function openChainLink(
@@ -49,10 +52,13 @@ export async function openChainLink(
       log.warn('no chain yet: no quotes, no new pods, no claims', { code: state.code, reason: state.message })
     else resolve(state)
   }
-  await attempt()
+  const first = attempt()
+  // An endpoint that hangs must not keep pods from their routes.
+  await Promise.race([first, pause(FIRST_TRY_MS, signal)])
   // Somebody set up the wrong chain, and nothing runs that would suffer from saying so.
   if (state instanceof TrustedPodsError && state.code !== 'CHANNEL_RPC_UNAVAILABLE' && !mayWait) throw state
   const trying = (async () => {
+    await first
     while (state instanceof TrustedPodsError && !signal.aborted) {
       await pause(retryMs, signal)
       if (!signal.aborted) await attempt()
