@@ -1,7 +1,7 @@
 /** A market whose three processes can each be killed at any moment and come back: anvil with its state on disk, tpodserver, trustedpods. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -45,7 +45,8 @@ export async function startMarket(): Promise<Market> {
   await mkdir(places.logs, { recursive: true })
   await mkdir(places.engine, { recursive: true })
   const port = await freePort()
-  const state = ['--state', join(folder, 'anvil.json'), '--state-interval', '1', '--block-time', BLOCK_SECONDS]
+  const stateFile = join(folder, 'anvil.json')
+  const state = ['--state', stateFile, '--state-interval', '1', '--block-time', BLOCK_SECONDS]
   const chainOptions = { port, args: state }
   const demo = await startDemoChain(places, chainOptions)
   const engine = await openEngine({ stateDir: places.engine, log: quietLog })
@@ -83,8 +84,11 @@ export async function startMarket(): Promise<Market> {
       provider = (await startProviderProcess(places)).child
     },
     async crashAnvil() {
+      const whole = await readWhole(stateFile)
       process.kill(anvil ?? (await pidOf(places, '2-anvil')), 'SIGKILL')
       await untilFree(port)
+      // Killed while it wrote, anvil leaves half a file: the chain then comes back as it was a moment before.
+      if (!isWhole(await readFile(stateFile, 'utf8'))) await writeFile(stateFile, whole)
       anvil = (await startAnvilChild(places, chainOptions)).anvil.pid
     },
     async [Symbol.asyncDispose]() {
@@ -94,6 +98,24 @@ export async function startMarket(): Promise<Market> {
       await rm(folder, { recursive: true, force: true })
       if (left.length > 0) throw new Error(`left over: ${left.join(', ')}`)
     },
+  }
+}
+
+/** anvil writes its state in place: read until it is all there. */
+async function readWhole(path: string): Promise<string> {
+  for (;;) {
+    const text = await readFile(path, 'utf8').catch(() => '')
+    if (isWhole(text)) return text
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function isWhole(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

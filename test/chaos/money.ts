@@ -77,9 +77,7 @@ async function playRound(market: Market, random: Random): Promise<Victim[]> {
       killed.push(victim)
       await serially(() => crash(market, command, victim))
     })
-    const done = await command.done
-    await Promise.all(crashes)
-    return done
+    await Promise.all([command.done, ...crashes])
   }
   await withKills(['deploy', manifest, '--yes', '--hours', '1', '--quiet'])
   for (const lease of await liveLeases(market)) {

@@ -5,6 +5,8 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { loadSecret, storeSecret } from '@trusted-pods/platform/secret-file.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import type { ReceivedEvidence } from '@trusted-pods/publisher/attest.ts'
+import { formatEvidenceFile, parseEvidenceFile } from '@trusted-pods/publisher/evidence-file.ts'
 import type { Lease, LeaseStore, ReceiptStore } from '@trusted-pods/publisher/lease.ts'
 import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
 
@@ -21,10 +23,18 @@ export interface LeaseFiles extends LeaseStore {
   /** What was saved last by this process; undefined: nothing. */
   readonly lastSaved: Lease | undefined
   readonly receipts: ReceiptStore
+  readonly evidence: EvidenceStore
+}
+
+interface EvidenceStore {
+  save(leaseId: string, received: ReceivedEvidence): Promise<void>
+  /** undefined: none was kept. */
+  load(leaseId: string): Promise<ReceivedEvidence | undefined>
 }
 
 const SUFFIX = '.json'
 const RECEIPT_SUFFIX = '.receipt'
+const EVIDENCE_SUFFIX = '.evidence'
 const LEAST_PREFIX = 4
 
 export function openLeaseFiles(folder: string): LeaseFiles {
@@ -43,6 +53,7 @@ export function openLeaseFiles(folder: string): LeaseFiles {
     find: async (reference) => pick(await list(), reference),
     only: async () => pickOnly(await list()),
     receipts: receiptFiles(folder),
+    evidence: evidenceFiles(folder),
   }
 }
 
@@ -54,6 +65,17 @@ function receiptFiles(folder: string): ReceiptStore {
       return bytes && decodeReceipt(bytes)
     },
     save: (leaseId, receipt) => storeSecret(path(leaseId), toBinary(ReceiptSchema, receipt)),
+  }
+}
+
+function evidenceFiles(folder: string): EvidenceStore {
+  const path = (leaseId: string) => join(folder, `${leaseId}${EVIDENCE_SUFFIX}`)
+  return {
+    save: (leaseId, received) => storeSecret(path(leaseId), new TextEncoder().encode(formatEvidenceFile(received))),
+    async load(leaseId) {
+      const bytes = await loadSecret(path(leaseId))
+      return bytes && parseEvidenceFile(new TextDecoder().decode(bytes))
+    },
   }
 }
 

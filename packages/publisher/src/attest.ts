@@ -56,6 +56,8 @@ class Attested {
   readonly session: Uint8Array
   /** SHA-256 of the encoded Evidence: what an exported receipt refers to. */
   readonly evidenceDigest: Uint8Array
+  /** What was judged. */
+  readonly received: ReceivedEvidence
   /** X25519; born in the attested machine. */
   readonly hpkePublicKey: Uint8Array
   /** Signs quotes and receipts. */
@@ -69,11 +71,13 @@ class Attested {
   /** The encoded answer to the capacity request that went along; covered by the evidence. */
   readonly capacityResponse?: Uint8Array
 
-  constructor(connection: Connection, { verdict, statement, session, evidence, evidenceDigest }: Proof) {
+  constructor(connection: Connection, { verdict, statement, session, received, evidenceDigest }: Proof) {
     this.connection = connection
     this.verdict = verdict
     this.session = session
     this.evidenceDigest = evidenceDigest
+    this.received = received
+    const { evidence } = received
     this.hpkePublicKey = statement.hpkePublicKey
     this.meter = toAddress(statement.meterAddress, 'ATTEST_EVIDENCE_MALFORMED')
     this.publisherPeerId = statement.publisherPeerId
@@ -92,7 +96,7 @@ export type AttestedPeer = Attested
 
 interface Proof {
   verdict: Verdict
-  evidence: Evidence
+  received: ReceivedEvidence
   evidenceDigest: Uint8Array
   statement: Statement
   session: Uint8Array
@@ -110,7 +114,8 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   const elapsedMs = performance.now() - startedAt
   const now = new Date()
   const expected = expectation(peer, nonce, options)
-  options.onEvidence?.({ evidence, expected, receivedAt: now })
+  const received = { evidence, expected, receivedAt: now }
+  options.onEvidence?.(received)
   const verdict = await appraise(evidence, { policy, now, elapsedMs, expected })
   if (!isAccepted(verdict, policy)) throw refused(verdict)
   if (elapsedMs > NONCE_LIFETIME_MS) {
@@ -125,7 +130,7 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   }
   return new Attested(peer.connection, {
     verdict,
-    evidence,
+    received,
     evidenceDigest: await sha256(toBinary(EvidenceSchema, evidence)),
     statement,
     session: await sessionId(await reportData(statement)),

@@ -9,6 +9,7 @@ import type { Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Address, Hex } from 'viem'
+import type { ReceivedEvidence } from './attest.ts'
 import type { ChannelOpening } from './opening.ts'
 import type { Secret } from './secret.ts'
 
@@ -98,6 +99,8 @@ export interface LeaseStore {
   save(lease: Lease): Promise<void>
   /** The newest receipt of each lease; without it a receipt that falls is only seen by the run that saw a higher one. */
   readonly receipts?: ReceiptStore
+  /** The evidence by which the provider of a running pod was accepted, for whoever wants to judge it later. */
+  readonly evidence?: { save(leaseId: string, received: ReceivedEvidence): Promise<void> }
 }
 
 /** Lies beside the records: who watches a pod must not write over a phase that another run has stored since. */

@@ -52,6 +52,7 @@ export async function* provision(
       const proof = await proofOf(peer, lease, payer)
       const phase = { kind: 'running', openTransaction: lease.openTransaction } as const
       const running = inPhase({ ...lease, proof }, phase)
+      await leases.evidence?.save(lease.id, peer.received)
       await leases.save(running)
       return running
     } catch (error) {

@@ -3,12 +3,13 @@
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+import type { ReceivedEvidence } from '@trusted-pods/publisher/attest.ts'
 import { formatReceiptFile, receiptFileOf } from '@trusted-pods/publisher/receipt-file.ts'
 import { type JudgedReceipt, judgeReceiptFile, type ReceiptCheck } from '@trusted-pods/publisher/verify-receipt-file.ts'
 import type { Command } from 'commander'
 import { findLease, LEASE_ARGUMENT, openLeases } from '../connections.ts'
 import type { Context } from '../context.ts'
-import { readEvidenceFile } from '../evidence-files.ts'
+import { readEvidenceFile, writeEvidenceFile } from '../evidence-files.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { shortId } from '../lease-view.ts'
 import { readReceiptFile, writeReceiptFile } from '../receipt-files.ts'
@@ -17,6 +18,7 @@ import type { Run } from './command.ts'
 
 interface ShowFlags {
   export?: string
+  saveEvidence?: string
 }
 
 interface VerifyFlags {
@@ -29,6 +31,7 @@ export function addReceipts(program: Command, run: Run): void {
     .argument('[lease]', LEASE_ARGUMENT)
     .description('show what a pod has cost by its newest verified receipt; asks nobody')
     .option('--export <file>', 'write it with all that proves it, for anybody to verify')
+    .option('--save-evidence <file>', 'write the evidence by which its provider was accepted')
     .action((lease: string | undefined, flags: ShowFlags, command: Command) =>
       run(command, (context) => show(context, lease, flags)),
     )
@@ -36,7 +39,10 @@ export function addReceipts(program: Command, run: Run): void {
     .command('verify')
     .argument('<file>', 'what trustedpods receipts --export has written')
     .description('check an exported receipt offline; exits with 6 when it does not hold')
-    .option('--evidence <file>', 'the evidence that the receipt refers to, as trustedpods attest --save keeps it')
+    .option(
+      '--evidence <file>',
+      'the evidence that the receipt refers to, as trustedpods receipts --save-evidence writes it',
+    )
     .action((file: string, flags: VerifyFlags, command: Command) =>
       run(command, (context) => verify(context, file, flags)),
     )
@@ -52,14 +58,23 @@ async function show(context: Context, reference: string | undefined, flags: Show
       `no receipt of lease ${shortId(lease.id)} is kept: trustedpods status asks its provider for one`,
     )
   const file = receiptFileOf(lease, receipt)
-  const judged = await judgeReceiptFile(file)
+  const received = await leases.evidence.load(lease.id)
+  const judged = await judgeReceiptFile(file, received ? { evidence: received.evidence } : {})
   print(context, judged, { lease: lease.id })
+  if (flags.saveEvidence !== undefined) await saveEvidence(context, flags.saveEvidence, received)
   if (flags.export !== undefined) {
     await writeReceiptFile(flags.export, formatReceiptFile(file))
     context.output.progress(`receipt written to ${flags.export}`)
     context.output.next(`trustedpods receipts verify ${flags.export}`)
   }
   return judged.holds ? EXIT.OK : EXIT.PAYMENT
+}
+
+async function saveEvidence({ output }: Context, path: string, received: ReceivedEvidence | undefined): Promise<void> {
+  if (!received) throw new TrustedPodsError('PLATFORM_STATE', 'no evidence of this lease was kept: its pod never ran')
+  await writeEvidenceFile(path, received)
+  output.progress(`evidence written to ${path}`)
+  output.next(`trustedpods verify ${path}`)
 }
 
 async function verify(context: Context, path: string, flags: VerifyFlags): Promise<ExitCode> {
