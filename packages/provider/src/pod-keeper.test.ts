@@ -30,7 +30,7 @@ function keeperWorld() {
     changes,
     log: memoryLog(),
     publisherGraceMs: 1_000,
-    front: { setRoute() {}, removeRoute() {} },
+    front: { setRoute() {}, pauseRoute() {}, removeRoute() {} },
     meter: {
       start: (podId) => void metered.add(podId),
       pause: (podId) => void metered.delete(podId),
@@ -218,4 +218,19 @@ test('a suspended pod that its publisher stops is taken away with its data', asy
   await keeper.suspend(A, 'funds-exhausted')
   await keeper.end(A, STOP)
   assert.deepEqual([journal.pod(A)?.phase, runtime.volumes.has(A), settled], ['stopped', false, [A]])
+})
+
+test('a pod is not started again while it is still being taken down', async () => {
+  const { journal, runtime, keeper, until, run } = keeperWorld()
+  await run(A)
+  const taking = runtime.hold('remove')
+  const suspended = keeper.suspend(A, 'deposit-missing')
+  await taking.reached
+  keeper.resume(A)
+  assert.equal(journal.pod(A)?.phase, 'suspended')
+  taking.release()
+  await suspended
+  keeper.resume(A)
+  await until(A, 'running')
+  assert.ok(runtime.pods.has(A))
 })

@@ -21,7 +21,7 @@ import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
-  readonly front: Pick<Front, 'setRoute' | 'removeRoute'>
+  readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
   readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
   readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
   readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
@@ -38,6 +38,8 @@ export class PodKeeper {
   readonly #jobs = new PodJobs()
   readonly #images = new ImageGate()
   readonly #ending = new Map<string, Promise<void>>()
+  /** Suspensions that are being carried out: a pod goes on only once it is really down. */
+  readonly #suspending = new Map<string, Promise<void>>()
   readonly #sources = new Map<string, Connection>()
   readonly #restarts = new RestartBackoff()
 
@@ -69,15 +71,15 @@ export class PodKeeper {
     if (!row) return
     log.info('pod suspended, its data kept', { pod: podId, reason: why })
     changes.notify(podId)
-    await this.#jobs.cancel(podId, 'the pod is being suspended')
-    await this.#takeOffline(row)
+    await this.#carryOut(row)
     changes.notify(podId)
   }
 
   /** Starts a suspended pod again, with the data that it had. */
   resume(podId: string): void {
     const { journal, changes, log } = this.#parts
-    if (this.#ending.has(podId)) return
+    // The next review asks again.
+    if (this.#ending.has(podId) || this.#suspending.has(podId)) return
     if (!journal.advance(podId, ['suspended'], 'starting', { suspension: null, shortOfFundsAtMs: null })) return
     log.info('pod goes on', { pod: podId })
     changes.notify(podId)
@@ -105,7 +107,7 @@ export class PodKeeper {
     for (const { podId, containers } of await runtime.list()) {
       const row = journal.pod(podId)
       // A suspension that was cut off, or that the runtime could not carry out then.
-      if (row?.phase === 'suspended' && containers.length > 0) await this.#takeOffline(row)
+      if (row?.phase === 'suspended' && containers.length > 0) await this.#carryOut(row)
       if (row && LIVE_PHASES.some((phase) => phase === row.phase)) continue
       if (row || containers.length > 0)
         log.warn('removing what is left of a pod', { pod: podId, known: row !== undefined })
@@ -222,7 +224,10 @@ export class PodKeeper {
   }
 
   async #takeDown(row: PodRow): Promise<void> {
-    const { runtime, intake, charger } = this.#parts
+    const { runtime, front, intake, charger } = this.#parts
+    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host, row.podId)
+    // It may fail: what it left is taken down here.
+    await this.#suspending.get(row.podId)?.catch(() => undefined)
     const exit = await this.#exitOf(row)
     await this.#takeOffline(row)
     await runtime.remove(row.podId, { volumes: true })
@@ -232,11 +237,22 @@ export class PodKeeper {
     this.#restarts.forget(row.podId)
   }
 
+  /** Takes a suspended pod down, once at a time. */
+  async #carryOut(row: PodRow): Promise<void> {
+    const takeDown = async () => {
+      await this.#jobs.cancel(row.podId, 'the pod is being suspended')
+      await this.#takeOffline(row)
+    }
+    const underWay = this.#suspending.get(row.podId) ?? takeDown().finally(() => this.#suspending.delete(row.podId))
+    this.#suspending.set(row.podId, underWay)
+    await underWay
+  }
+
   /** No time is counted, nothing answers, nothing runs; volumes stay. */
   async #takeOffline(row: PodRow): Promise<void> {
     const { runtime, meter, front } = this.#parts
     meter.stop(row.podId)
-    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host, row.podId)
+    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.pauseRoute(host, row.podId)
     await runtime.remove(row.podId, { volumes: false })
   }
 

@@ -83,6 +83,7 @@ class Wait {
   /** A look that fails says nothing: the next one may not. */
   async #look(): Promise<TransactionReceipt | undefined> {
     try {
+      await this.#reload()
       const receipt = await findReceipt(this.#node, this.#entry)
       if (receipt) return (await this.#isDeep(receipt)) ? await this.#done(receipt) : undefined
       await this.#requireNonce()
@@ -92,6 +93,13 @@ class Wait {
       throw error
     }
     return undefined
+  }
+
+  /** Another process that pays from the account may have made it dearer: then that signing may be the one that is mined. */
+  async #reload(): Promise<void> {
+    const stored = await requireWallet(this.#node).outbox.load(accountOf(this.#node))
+    const entry = stored.find(({ nonce }) => nonce === this.#entry.nonce)
+    if (entry && entry.attempts.length > this.#entry.attempts.length) this.#entry = entry
   }
 
   async #isDeep({ blockNumber }: TransactionReceipt): Promise<boolean> {

@@ -221,3 +221,18 @@ test('an outage while one waits is waited out', async () => {
   })
   assert.equal(await balance(to), 5n)
 })
+
+test('a fee that another process has raised is followed by whoever waits', async () => {
+  const outbox = memoryOutbox()
+  const to = newAddress()
+  await withoutMining(async () => {
+    const mint = mintTestToken(await connect(8, { outbox }), { token: dev.config.token, to, amount: 5n })
+    await untilPending(1)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const { waiting } = await settleOutbox(await connect(8, { outbox, raiseFeeAfterMs: 10 }))
+    assert.equal(waiting.length, 1)
+    await dev.anvil.control.mine({ blocks: 1 })
+    await mint
+  })
+  assert.equal(await balance(to), 5n)
+})
