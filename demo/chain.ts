@@ -7,7 +7,7 @@ import { deployContracts } from '@trusted-pods/protocol/chain/deploy.ts'
 import { mintTestToken } from '@trusted-pods/protocol/chain/token.ts'
 import { type Address, createTestClient, http, parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { startChild } from './children.ts'
+import { type Child, startChild } from './children.ts'
 import type { Places } from './places.ts'
 
 export const CHAIN_ID = 31_337
@@ -29,14 +29,8 @@ interface Account {
   readonly keyFile: string
 }
 
-export async function startDemoChain(places: Places): Promise<DemoChain> {
-  const args = ['--host', '127.0.0.1', '--port', '0', '--chain-id', `${CHAIN_ID}`]
-  const anvil = await startChild(places.folder, '2-anvil', {
-    program: anvilProgram(),
-    args,
-    logFile: join(places.logs, 'anvil.log'),
-  })
-  const rpc = `http://${await anvil.line((line) => LISTENING.exec(line)?.[1])}`
+export async function startDemoChain(places: Places, options: AnvilOptions = {}): Promise<DemoChain> {
+  const { rpc } = await startAnvilChild(places, options)
   const deployer = privateKeyToAccount(generatePrivateKey())
   const control = createTestClient({ mode: 'anvil', transport: http(rpc) })
   await control.setBalance({ address: deployer.address, value: parseEther('10') })
@@ -48,6 +42,25 @@ export async function startDemoChain(places: Places): Promise<DemoChain> {
   await mintTestToken(node, { token, to: publisher.address, amount: PUBLISHER_FUNDS })
   const chain = await connectChain({ chainId: CHAIN_ID, rpc: [rpc], escrow, registry, token })
   return { rpc, chain, token, provider, publisher }
+}
+
+export interface AnvilOptions {
+  /** 0: a free one. */
+  readonly port?: number
+  /** Further command line options. */
+  readonly args?: readonly string[]
+}
+
+export async function startAnvilChild(
+  places: Places,
+  { port = 0, args = [] }: AnvilOptions = {},
+): Promise<{ anvil: Child; rpc: string }> {
+  const anvil = await startChild(places.folder, '2-anvil', {
+    program: anvilProgram(),
+    args: ['--host', '127.0.0.1', '--port', `${port}`, '--chain-id', `${CHAIN_ID}`, ...args],
+    logFile: join(places.logs, 'anvil.log'),
+  })
+  return { anvil, rpc: `http://${await anvil.line((line) => LISTENING.exec(line)?.[1])}` }
 }
 
 async function makeAccount(keyFile: string): Promise<Account> {

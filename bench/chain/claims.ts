@@ -10,6 +10,7 @@ import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trust
 import { PaymentChannelSchema, PaymentTermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
+import { linkTo } from '@trusted-pods/provider/chain-link.ts'
 import { Changes } from '@trusted-pods/provider/changes.ts'
 import { Charger } from '@trusted-pods/provider/charger.ts'
 import { Journal } from '@trusted-pods/provider/journal.ts'
@@ -31,12 +32,6 @@ const CLAIM_AT_LEAST = 10n ** 12n
 const RAN_MS = 1_000_000
 const METER = privateKeyToAccount(generatePrivateKey())
 
-/** The charger as a round of reviews uses it; `look`, where there is one, reads all channels at once. */
-interface Reviewer {
-  look?(podIds: readonly string[]): Promise<unknown>
-  review(podId: string, seen?: unknown): Promise<{ readonly kind: string }>
-}
-
 export async function measureClaims(channels: number): Promise<Row> {
   await using dev = await startDevChain({ args: SEEDABLE })
   await using rpc = await startCountingRpc(dev.anvil.rpc)
@@ -54,8 +49,8 @@ export async function measureClaims(channels: number): Promise<Row> {
   )
 }
 
-async function reviewAll(charger: Reviewer, podIds: readonly string[]): Promise<void> {
-  const seen = await charger.look?.(podIds)
+async function reviewAll(charger: Charger, podIds: readonly string[]): Promise<void> {
+  const seen = await charger.look(podIds)
   const verdicts = await Promise.all(podIds.map((podId) => charger.review(podId, seen)))
   const other = verdicts.find(({ kind }) => kind !== 'go-on')
   if (other) throw new Error(`a pod does not go on: ${JSON.stringify(other)}`)
@@ -92,7 +87,7 @@ async function openAll(dev: DevChain, terms: readonly ChannelTerms[]): Promise<v
 }
 
 /** All of them running for as long, in a journal. */
-function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Reviewer; podIds: string[] } {
+function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Charger; podIds: string[] } {
   const journal = new Journal(':memory:')
   let nowMs = 0
   const meter = new Meter({ journal, clock: { bootId: 'b', nowMs: () => nowMs }, account: METER })
@@ -102,8 +97,15 @@ function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Rev
   for (const podId of podIds) meter.beat(podId)
   const policy = { claimAtLeast: CLAIM_AT_LEAST, gasPercent: 5n, finalitySeconds: 0, riskTolerance: 0n }
   const patience = { fundsGraceMs: 60_000, keepDataMs: 60_000, reorgPatienceMs: 60_000 }
-  const link = { require: () => chain }
-  const parts = { journal, meter, chain, link, changes: new Changes(), log: memoryLog(), ...policy, ...patience }
+  const parts = {
+    journal,
+    meter,
+    link: linkTo(chain),
+    changes: new Changes(),
+    log: memoryLog(),
+    ...policy,
+    ...patience,
+  }
   return { charger: new Charger(parts), podIds }
 }
 

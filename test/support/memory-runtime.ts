@@ -5,6 +5,8 @@ export interface MemoryRuntime extends PodRuntime {
   /** Pods that there are, and whether their containers run. */
   readonly pods: Map<string, 'running' | 'exited'>
   readonly images: Set<ImageRef>
+  /** Pods whose volumes there are. */
+  readonly volumes: Set<string>
   /** The next call of this method waits, having seen what it saw, until the function that comes back is called. */
   hold(method: 'apply' | 'observe' | 'remove'): { reached: Promise<void>; release: () => void }
   /** The next call of this method fails. */
@@ -14,6 +16,7 @@ export interface MemoryRuntime extends PodRuntime {
 export function memoryRuntime(): MemoryRuntime {
   const pods: MemoryRuntime['pods'] = new Map()
   const images: MemoryRuntime['images'] = new Set()
+  const volumes: MemoryRuntime['volumes'] = new Set()
   const gates = new Map<string, { reached: () => void; released: Promise<void> }>()
   const failures = new Set<string>()
   const pass = async (method: string) => {
@@ -30,6 +33,7 @@ export function memoryRuntime(): MemoryRuntime {
   return {
     pods,
     images,
+    volumes,
     hold(method) {
       const reached = Promise.withResolvers<void>()
       const released = Promise.withResolvers<void>()
@@ -42,6 +46,7 @@ export function memoryRuntime(): MemoryRuntime {
       signal?.throwIfAborted()
       for (const { image } of spec.containers) if (!images.has(image)) throw new Error(`no image ${image}`)
       pods.set(spec.podId, 'running')
+      volumes.add(spec.podId)
       return observe(spec.podId) as PodObservation
     },
     async observe(podId) {
@@ -49,9 +54,10 @@ export function memoryRuntime(): MemoryRuntime {
       await pass('observe')
       return seen
     },
-    async remove(podId) {
+    async remove(podId, options) {
       await pass('remove')
       pods.delete(podId)
+      if (options.volumes) volumes.delete(podId)
     },
     list: async () => [...pods.keys()].map((podId) => observe(podId) as PodObservation),
     async pruneImages(keep) {

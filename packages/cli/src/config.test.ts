@@ -15,7 +15,7 @@ test('a whole configuration is read, paths from the folder of the file', () => {
   )
   assert.equal(config.chain?.id, 31_337n)
   assert.deepEqual(config.chain?.rpc, ['http://127.0.0.1:8545'])
-  assert.equal(config.wallet?.keyFile, '/home/me/.config/trustedpods/keys/wallet')
+  assert.deepEqual(config.wallet, { kind: 'keyFile', path: '/home/me/.config/trustedpods/keys/wallet' })
   assert.deepEqual(config.policy, { kind: 'file', path: '/home/me/.config/policy.yaml' })
   assert.equal(config.engine, 'unix:///run/docker.sock')
   assert.deepEqual(config.registry, { kind: 'file', path: '/srv/records' })

@@ -1,12 +1,14 @@
 /** The configuration file: YAML, every key known, every value checked, paths taken from the file's folder. Spec: docs/cli.md#configuration. */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { type ChainGuards, readChainGuards } from '@trusted-pods/platform/chain-guards.ts'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Address } from 'viem'
 import { ONLY_TELL, REACTIONS, type Reactions } from './reactions.ts'
 
-export interface ChainConfig {
+export interface ChainConfig extends ChainGuards {
   /** EVM chain id. */
   readonly id: bigint
   /** Tried in this order; at least one. */
@@ -33,7 +35,7 @@ export interface Config {
   readonly path: string
   readonly isMissing?: true
   readonly chain?: ChainConfig
-  readonly wallet?: { readonly keyFile: string }
+  readonly wallet?: WalletSource
   readonly policy?: PolicyConfig
   /** What happens to running pods whose provider proves itself no longer. */
   readonly running?: Reactions
@@ -81,7 +83,7 @@ export function parseConfig(text: string, path: string): Config {
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
-    ...(wallet && { wallet: readWallet(wallet, folder) }),
+    ...(wallet && { wallet: readWalletSource(wallet, folder) }),
     ...(policy && { policy }),
     ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
@@ -100,19 +102,15 @@ export function required<K extends 'chain' | 'wallet' | 'policy'>(config: Config
 }
 
 function readChain(section: ConfigSection): ChainConfig {
-  section.only('id', 'rpc', 'escrow', 'registry', 'token')
+  section.only('id', 'rpc', 'maxHeadAgeSeconds', 'escrow', 'escrowCodeHash', 'registry', 'token')
   return {
     id: section.chainId('id'),
     rpc: section.urls('rpc'),
     escrow: section.address('escrow'),
     registry: section.address('registry'),
     token: section.address('token'),
+    ...readChainGuards(section),
   }
-}
-
-function readWallet(section: ConfigSection, folder: string): { keyFile: string } {
-  section.only('keyFile')
-  return { keyFile: resolve(folder, section.text('keyFile')) }
 }
 
 function readReactions(section: ConfigSection): Reactions {

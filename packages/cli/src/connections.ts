@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
-import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
+import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
+import { loadWallet } from '@trusted-pods/platform/wallet-account.ts'
 import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -30,9 +31,10 @@ export function openChain(config: Config, { signal }: Context): Promise<Chain> {
 }
 
 /** The chain, with the wallet that pays. */
-export async function openPayingChain(config: Config, { signal }: Context): Promise<Chain> {
-  const account = await loadWalletKey(required(config, 'wallet').keyFile)
-  return connectChain(chainPlace(config), { account, signal })
+export async function openPayingChain(config: Config, { signal, stateFolder, around }: Context): Promise<Chain> {
+  const account = await loadWallet(required(config, 'wallet'), around.env)
+  const outbox = openOutboxFiles(join(stateFolder, 'outbox'))
+  return connectChain(chainPlace(config), { account, outbox, signal })
 }
 
 function chainPlace(config: Config) {

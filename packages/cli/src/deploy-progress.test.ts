@@ -21,6 +21,7 @@ function started() {
     fetchedBytes,
     totalBytes: 0n,
     receipt: { kind: 'none' },
+    funds: { left: 100_000n, lastsSeconds: 16_000n, isLow: false },
   })
   const provision = (phase: Phase, fetchedBytes?: bigint) =>
     print({ step: 'provision', status: status(phase, fetchedBytes) })

@@ -18,6 +18,7 @@ const STATUS: LeaseStatus = {
   fetchedBytes: 0n,
   totalBytes: 0n,
   receipt: { kind: 'none' },
+  funds: { left: 100_000n, lastsSeconds: 16_000n, isLow: false },
 }
 
 test('a status shows evidence, containers and endpoints', () => {
@@ -43,7 +44,7 @@ test('a failure and a receipt that does not hold are shown', () => {
 test('why a receipt does not hold cannot write over what stands above it', () => {
   const reason = 'it counts \u001b[9A\u001b[2Kcpu, which has no price'
   const text = formatStatus(LEASE, { ...STATUS, receipt: { kind: 'invalid', reason } }, coloursFor(false))
-  assert.match(text, /the receipt does not hold: it counts {2}\[9A \[2Kcpu, which has no price$/)
+  assert.match(text, /the receipt does not hold: it counts {2}\[9A \[2Kcpu, which has no price$/m)
 })
 
 test('as JSON a status has no error object and no bigint', () => {

@@ -30,8 +30,32 @@ export function formatStatus(
     ...status.containers.map((container, i) => `${label(i === 0 ? 'containers' : '')}${formatContainer(container)}`),
     ...status.endpoints.map((endpoint, i) => `${label(i === 0 ? 'endpoints' : '')}${formatEndpoint(endpoint)}`),
     `${label('owed')}${formatReceipt(status.receipt, lease, colours)}`,
+    ...fundsLines(status, lease, colours).map((line, i) => `${label(i === 0 ? 'funds' : '')}${line}`),
   ]
   return lines.join('\n')
+}
+
+/** What is left, and what happens when it is gone. */
+function fundsLines({ phase, funds }: LeaseStatus, { pricing }: Lease, colours: Colours): string[] {
+  if (phase !== 'running' && phase !== 'suspended') return []
+  const { left, lastsSeconds, isLow, suspendedAt, deletedAt, voucherWanted } = funds
+  const lasts = lastsSeconds === undefined ? '' : `, enough for ${formatDuration(Number(lastsSeconds))}`
+  const rest = `${formatAmount(left, pricing)} left${lasts}`
+  const past = phase === 'suspended'
+  return [
+    isLow ? colours.red(`LOW: ${rest}`) : rest,
+    ...(suspendedAt
+      ? [
+          colours.red(
+            `${past ? 'suspended since' : 'is suspended at'} ${suspendedAt.toISOString()} (told by the provider)`,
+          ),
+        ]
+      : []),
+    ...(deletedAt ? [colours.red(`its data is deleted at ${deletedAt.toISOString()} (told by the provider)`)] : []),
+    ...(voucherWanted === undefined
+      ? []
+      : [`the provider asks for a voucher of ${formatAmount(voucherWanted, pricing)}: status --vouchers`]),
+  ]
 }
 
 /** One line for progress: "fetching 12 MB of 40 MB". */
@@ -71,7 +95,7 @@ function formatReceipt(receipt: ReceiptView, { pricing, channel }: Lease, colour
 }
 
 export function statusJson(lease: Lease, status: LeaseStatus) {
-  const { failure, receipt, fetchedBytes, totalBytes, ...rest } = status
+  const { failure, receipt, funds, fetchedBytes, totalBytes, ...rest } = status
   return {
     lease: lease.id,
     name: lease.name,
@@ -82,6 +106,18 @@ export function statusJson(lease: Lease, status: LeaseStatus) {
     totalBytes: Number(totalBytes),
     ...(failure && { failure: { code: failure.code, message: failure.message } }),
     receipt: receiptJson(receipt),
+    funds: fundsJson(funds),
+  }
+}
+
+function fundsJson({ left, lastsSeconds, isLow, suspendedAt, deletedAt, voucherWanted }: LeaseStatus['funds']) {
+  return {
+    left: left.toString(),
+    isLow,
+    ...(lastsSeconds !== undefined && { lastsSeconds: Number(lastsSeconds) }),
+    ...(suspendedAt && { suspendedAt }),
+    ...(deletedAt && { deletedAt }),
+    ...(voucherWanted !== undefined && { voucherWanted: voucherWanted.toString() }),
   }
 }
 

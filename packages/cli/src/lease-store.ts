@@ -5,6 +5,8 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { loadSecret, storeSecret } from '@trusted-pods/platform/secret-file.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import type { ReceivedEvidence } from '@trusted-pods/publisher/attest.ts'
+import { formatEvidenceFile, parseEvidenceFile } from '@trusted-pods/publisher/evidence-file.ts'
 import type { Lease, LeaseStore, ReceiptStore } from '@trusted-pods/publisher/lease.ts'
 import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
 import { summaryFromJson, summaryToJson, type VerdictStore } from '@trusted-pods/publisher/verdict-summary.ts'
@@ -23,11 +25,19 @@ export interface LeaseFiles extends LeaseStore {
   readonly lastSaved: Lease | undefined
   readonly receipts: ReceiptStore
   readonly verdicts: VerdictStore
+  readonly evidence: EvidenceStore
+}
+
+interface EvidenceStore {
+  save(leaseId: string, received: ReceivedEvidence): Promise<void>
+  /** undefined: none was kept. */
+  load(leaseId: string): Promise<ReceivedEvidence | undefined>
 }
 
 const SUFFIX = '.json'
 const RECEIPT_SUFFIX = '.receipt'
 const VERDICT_SUFFIX = '.verdict'
+const EVIDENCE_SUFFIX = '.evidence'
 const LEAST_PREFIX = 4
 
 export function openLeaseFiles(folder: string): LeaseFiles {
@@ -47,6 +57,7 @@ export function openLeaseFiles(folder: string): LeaseFiles {
     only: async () => pickOnly(await list()),
     receipts: receiptFiles(folder),
     verdicts: verdictFiles(folder),
+    evidence: evidenceFiles(folder),
   }
 }
 
@@ -69,6 +80,17 @@ function verdictFiles(folder: string): VerdictStore {
       return bytes && summaryFromJson(new TextDecoder().decode(bytes))
     },
     save: (leaseId, summary) => storeSecret(path(leaseId), new TextEncoder().encode(summaryToJson(summary))),
+  }
+}
+
+function evidenceFiles(folder: string): EvidenceStore {
+  const path = (leaseId: string) => join(folder, `${leaseId}${EVIDENCE_SUFFIX}`)
+  return {
+    save: (leaseId, received) => storeSecret(path(leaseId), new TextEncoder().encode(formatEvidenceFile(received))),
+    async load(leaseId) {
+      const bytes = await loadSecret(path(leaseId))
+      return bytes && parseEvidenceFile(new TextDecoder().decode(bytes))
+    },
   }
 }
 

@@ -8,8 +8,10 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { formatReceiptFile } from '@trusted-pods/publisher/receipt-file.ts'
 import { fundedLease } from '../../../test/support/lease-fixture.ts'
 import { memoryStream } from '../../../test/support/memory-stream.ts'
+import { receiptFile } from '../../../test/support/receipt-file-fixture.ts'
 import { openLeaseFiles } from './lease-store.ts'
 import { runProgram } from './program.ts'
 
@@ -160,4 +162,33 @@ test('a wrong policy is told with the file that it is in', async (t) => {
   const { code, stderr } = await run(home, 'attest', 'anybody', '--policy', policy)
   assert.equal(code, 2)
   assert.match(stderr, /ATTEST_POLICY_INVALID\n\s+\S+policy\.yml: policy\./)
+})
+
+test('an exported receipt is verified without a configuration; one that was changed ends with 6', async (t) => {
+  const home = await newHome(t)
+  const file = await receiptFile()
+  const path = join(home, 'receipt.json')
+  await writeFile(path, formatReceiptFile(file))
+  const good = await run(home, 'receipts', 'verify', path, '-o', 'json')
+  assert.equal(good.code, 0, good.stderr)
+  assert.deepEqual([JSON.parse(good.stdout).holds, JSON.parse(good.stdout).exit.reason], [true, 'stopped-by-publisher'])
+  await writeFile(path, formatReceiptFile({ ...file, podDigest: new Uint8Array(32) }))
+  const bad = await run(home, 'receipts', 'verify', path)
+  assert.equal(bad.code, 6)
+  assert.match(bad.stdout, /✘ pod[\s\S]*the receipt does not hold/)
+  await writeFile(path, '{}')
+  assert.equal((await run(home, 'receipts', 'verify', path)).code, 6)
+  assert.equal((await run(home, 'receipts', 'verify', join(home, 'nowhere'))).code, 2)
+})
+
+test('a lease without a receipt, and money commands without a configuration, say what is missing', async (t) => {
+  const home = await newHome(t)
+  const lease = fundedLease()
+  await openLeaseFiles(join(home, '.local/state/trustedpods/leases')).save(lease)
+  const none = await run(home, 'receipts', lease.id)
+  assert.equal(none.code, 6)
+  assert.match(none.stderr, /no receipt of lease/)
+  assert.equal((await run(home, 'fund', lease.id, '1', '--yes')).code, 2)
+  assert.equal((await run(home, 'withdraw')).code, 2)
+  assert.equal((await run(home, 'withdraw', '--close-lost')).code, 2)
 })

@@ -3,15 +3,18 @@ import { Command, CommanderError, Option } from 'commander'
 import { addAttest } from './commands/attest.ts'
 import type { Run } from './commands/command.ts'
 import { addDeploy, addPlan } from './commands/deploy.ts'
+import { addFund } from './commands/fund.ts'
 import { addImage } from './commands/image.ts'
 import { addInit } from './commands/init.ts'
 import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
 import { addProviders } from './commands/providers.ts'
+import { addReceipts } from './commands/receipts.ts'
 import { addStatus } from './commands/status.ts'
 import { addStop } from './commands/stop.ts'
 import { addValidate } from './commands/validate.ts'
 import { addVerify } from './commands/verify.ts'
+import { addWithdraw } from './commands/withdraw.ts'
 import type { Context, Surroundings } from './context.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
 import { printFailure } from './failure.ts'
@@ -106,7 +109,10 @@ function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
     addDeploy,
     addStatus,
     addLogs,
+    addFund,
+    addReceipts,
     addStop,
+    addWithdraw,
     addLs,
     addImage,
   ])

@@ -1,4 +1,4 @@
-/** The key that pays, from a file that only its owner can read; never from an argument or the environment. */
+/** The key that pays, from a file that only its owner can read; never from an argument. */
 
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
@@ -14,13 +14,18 @@ export async function loadWalletKey(path: string): Promise<PrivateKeyAccount> {
       'CHANNEL_WALLET',
       `${path} does not exist; a file with a private key (${FORM}) is wanted`,
     )
-  const digits = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(new TextDecoder().decode(bytes).trim())?.[1]
+  return parseWalletKey(new TextDecoder().decode(bytes), path)
+}
+
+/** @param where what to name in an error: never the text itself. @throws TrustedPodsError CHANNEL_WALLET. */
+export function parseWalletKey(text: string, where: string): PrivateKeyAccount {
+  const digits = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(text.trim())?.[1]
   if (digits === undefined)
-    throw new TrustedPodsError('CHANNEL_WALLET', `${path} holds no private key: ${FORM} are wanted`)
+    throw new TrustedPodsError('CHANNEL_WALLET', `${where} holds no private key: ${FORM} are wanted`)
   try {
     return privateKeyToAccount(`0x${digits}`)
   } catch {
     // The library's message repeats the key.
-    throw new TrustedPodsError('CHANNEL_WALLET', `${path} holds no valid secp256k1 key`)
+    throw new TrustedPodsError('CHANNEL_WALLET', `${where} holds no valid secp256k1 key`)
   }
 }

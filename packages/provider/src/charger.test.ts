@@ -12,28 +12,34 @@ import {
   settleClose,
   topUp,
 } from '@trusted-pods/protocol/chain/escrow.ts'
-import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
+import { mintTestToken, tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { toProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { signVoucher } from '@trusted-pods/protocol/channel/voucher.ts'
 import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { PaymentChannelSchema, PaymentTermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { toHex } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { assertRefused } from '../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../test/support/faulty-rpc.ts'
 import { memoryLog } from '../../../test/support/memory-log.ts'
+import { linkTo } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
+import { findOpening } from './deposit-watch.ts'
 import { Journal } from './journal.ts'
 import { Meter } from './meter.ts'
+import { quoteOf } from './quoted.ts'
 
 const METER = privateKeyToAccount(generatePrivateKey())
 /** 36 base units a second. */
 const RATE = 129_600n
 const DEPOSIT = 100_000n
 const GRACE_MS = 60_000
+const KEEP_MS = 3_600_000
 
 let dev: DevChain
 let payer: Chain & { token: `0x${string}` }
@@ -62,6 +68,7 @@ async function startPod({ chain = provider as Chain } = {}) {
   const place = { chainId: BigInt(payer.chainId), escrow: payer.escrow }
   const podId = channelId(terms, place).slice(2)
   const { transaction } = await openChannel(payer, terms, { deposit: DEPOSIT })
+  const opening = await findOpening(payer, transaction)
   const pricing = create(PricingTableSchema, {
     chainId: BigInt(payer.chainId),
     token: fromAddress(dev.config.token),
@@ -84,6 +91,7 @@ async function startPod({ chain = provider as Chain } = {}) {
     channel: toBinary(PaymentChannelSchema, toProtoChannel({ ...place, terms, openTransaction: transaction })),
     deposited: DEPOSIT,
     acceptedAtMs: 0,
+    ...(opening && { opening }),
   })
   journal.change(podId, { phase: 'running' })
   let nowMs = 0
@@ -93,20 +101,28 @@ async function startPod({ chain = provider as Chain } = {}) {
   const charger = new Charger({
     journal,
     meter,
-    chain,
+    link: linkTo(chain),
     changes: new Changes(),
     log,
     claimAtLeast: 1_000n,
+    gasPercent: 100n,
     fundsGraceMs: GRACE_MS,
+    keepDataMs: KEEP_MS,
+    reorgPatienceMs: KEEP_MS,
+    finalitySeconds: 0,
+    riskTolerance: 0n,
   })
-  const pass = async (seconds: number) => {
+  const passHere = (seconds: number) => {
     nowMs += seconds * 1000
     meter.beat(podId)
+  }
+  const pass = async (seconds: number) => {
+    passHere(seconds)
     await dev.anvil.control.increaseTime({ seconds })
     await dev.anvil.control.mine({ blocks: 1 })
   }
   const state = async () => (await readChannel(payer, channelId(terms, place))) ?? assert.fail('no channel')
-  return { podId, terms, journal, meter, charger, log, pass, state }
+  return { podId, terms, journal, meter, charger, log, pass, passHere, state }
 }
 
 /** What the provider has, in its wallet and in the escrow's ledger. */
@@ -151,19 +167,132 @@ test('a close request of the payer is claimed at once, whatever the threshold, a
   assert.equal((await state()).claimed, 360n)
 })
 
-test('a deposit that is used up ends the pod after the grace, and a top-up within it does not', async (t) => {
+test('a deposit that is used up suspends the pod after the grace, and a top-up within it does not', async (t) => {
   const { podId, terms, journal, charger, pass } = await startPod()
   await pass(3_000)
   assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
-  assert.ok(journal.pod(podId)?.shortOfFundsAtMs !== undefined)
+  const since = journal.pod(podId)?.shortOfFundsAtMs ?? assert.fail('not noticed')
+  const row = journal.pod(podId) ?? assert.fail('no pod')
+  assert.equal(charger.funds(row).suspendedAtMs, BigInt(since + GRACE_MS))
   await topUp(payer, terms, { deposit: DEPOSIT })
   assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
   assert.equal(journal.pod(podId)?.shortOfFundsAtMs, undefined)
   await pass(3_000)
   await charger.review(podId)
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + GRACE_MS + 1 })
+  assert.deepEqual(await charger.review(podId), { kind: 'suspend', why: 'funds-exhausted' })
+})
+
+test('a pod that is suspended for want of funds goes on after a top-up, and ends when its data was kept long enough', async (t) => {
+  const { podId, terms, journal, charger, meter, pass } = await startPod()
+  await pass(3_000)
+  await charger.review(podId)
+  meter.stop(podId)
+  journal.change(podId, { phase: 'suspended', suspension: { why: 'funds-exhausted', sinceMs: Date.now() } })
+  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + KEEP_MS + 1 })
   const verdict = await charger.review(podId)
   assert.equal(verdict.kind === 'end' && verdict.code, 'funds-exhausted')
+  t.mock.timers.reset()
+  await topUp(payer, terms, { deposit: DEPOSIT })
+  assert.deepEqual(await charger.review(podId), { kind: 'resume' })
+})
+
+/** Opened in the newest block, so that a reorganisation of one block removes the deposit. */
+async function reorganise(depth: number): Promise<void> {
+  await dev.anvil.control.request({ method: 'anvil_reorg' as never, params: [depth, []] as never })
+}
+
+test('a reorganisation that removes the deposit suspends the pod, and the opening that is sent again lets it go on', async () => {
+  const { podId, journal, charger, meter, state } = await startPod()
+  await reorganise(1)
+  await assert.rejects(state)
+  await dev.anvil.control.setAutomine(false)
+  try {
+    assert.deepEqual(await charger.review(podId), { kind: 'suspend', why: 'deposit-missing' })
+    meter.stop(podId)
+    journal.change(podId, { phase: 'suspended', suspension: { why: 'deposit-missing', sinceMs: Date.now() } })
+    assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+    await dev.anvil.control.mine({ blocks: 1 })
+  } finally {
+    await dev.anvil.control.setAutomine(true)
+  }
+  assert.equal((await state()).deposited, DEPOSIT)
+  assert.deepEqual(await charger.review(podId), { kind: 'resume' })
+})
+
+test('a deposit that does not come back after a reorganisation ends the pod once patience is over', async (t) => {
+  const { podId, journal, charger, meter } = await startPod()
+  // The payer spends the nonce of the opening on something else: it can never be mined again.
+  await reorganise(1)
+  await payer.wallet?.inTurn(async () => undefined)
+  await mintTestToken(payer, { token: payer.token, to: payer.token, amount: 1n })
+  meter.stop(podId)
+  journal.change(podId, { phase: 'suspended', suspension: { why: 'deposit-missing', sinceMs: Date.now() } })
+  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + KEEP_MS + 1 })
+  const verdict = await charger.review(podId)
+  assert.equal(verdict.kind === 'end' && verdict.code, 'deposit-missing')
+})
+
+test('a channel that an endpoint does not show, on the same chain as before, changes nothing', async () => {
+  const { podId, journal, charger } = await startPod()
+  const view = await charger.look([podId])
+  assert.ok(view)
+  assert.deepEqual(await charger.review(podId, { ...view, states: new Map() }), { kind: 'go-on' })
+  assert.equal(journal.pod(podId)?.phase, 'running')
+})
+
+test('a settlement that a reorganisation took back is made again', async () => {
+  const { podId, journal, charger, meter, pass, state } = await startPod()
+  await pass(5)
+  meter.stop(podId)
+  journal.change(podId, { phase: 'stopped' })
+  await charger.settle(podId)
+  // The withdrawal of the earnings is the last block, the settlement the one before.
+  await reorganise(2)
+  assert.equal((await state()).closed, false)
+  await charger.checkSettled(journal.settledLately())
+  assert.deepEqual(
+    journal.unsettled().map((row) => row.podId),
+    [podId],
+  )
+  await charger.settle(podId)
+  assert.deepEqual([(await state()).claimed, (await state()).closed], [180n, true])
+  await dev.anvil.control.mine({ blocks: 70 })
+  await charger.checkSettled(journal.settledLately())
+  assert.deepEqual(journal.settledLately(), [])
+})
+
+test('what is owed above the cap is asked for, and taken by a voucher of the payer alone', async () => {
+  const { podId, terms, journal, charger, meter, state, passHere } = await startPod()
+  passHere(100)
+  await meter.receipt(journal.pod(podId) ?? assert.fail('no pod'), quoteOf(journal.pod(podId) ?? assert.fail('no pod')))
+  await charger.review(podId)
+  const row = () => journal.pod(podId) ?? assert.fail('no pod')
+  assert.equal(charger.funds(row()).voucherWanted, '3600')
+  const place = { terms, chainId: payer.chainId, escrow: payer.escrow }
+  const forged = await signVoucher(3_600n, { ...place, account: METER })
+  await assertRefused('CHANNEL_SIGNATURE', /the voucher was signed by/, () => charger.keepVoucher(podId, forged))
+  const account = dev.anvil.account(0)
+  const high = await signVoucher(3_601n, { ...place, account })
+  await assertRefused('CHANNEL_BAD_AMOUNT', /owed are 3600/, () => charger.keepVoucher(podId, high))
+  await charger.keepVoucher(podId, await signVoucher(3_600n, { ...place, account }))
+  assert.equal(charger.funds(row()).voucherWanted, '')
+  await charger.review(podId)
+  assert.equal((await state()).claimed, 3_600n)
+})
+
+test('a thousand channels are looked at and judged in ten requests', async () => {
+  const requests: string[] = []
+  await using counting = await startFaultyRpc(dev.anvil.rpc, { onRequest: (method) => void requests.push(method) })
+  const chain = await connectChain({ ...dev.config, rpc: [counting.rpc] }, { account: dev.anvil.account(1) })
+  const { podId, charger } = await startPod({ chain })
+  const strangers = Array.from({ length: 999 }, () => toHex(crypto.getRandomValues(new Uint8Array(32))).slice(2))
+  requests.length = 0
+  const view = await charger.look([podId, ...strangers])
+  assert.deepEqual([...(view?.states.keys() ?? [])], [podId])
+  assert.ok(requests.length <= 10, requests.join(' '))
 })
 
 test('a channel that is closed ends the pod', async () => {

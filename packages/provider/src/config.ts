@@ -1,7 +1,9 @@
 /** The provider's configuration file: every key known, every value checked. Spec: docs/run-a-provider.md#configuration. */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { type ChainGuards, readChainGuards } from '@trusted-pods/platform/chain-guards.ts'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { parseQuantity } from '@trusted-pods/protocol/manifest/quantity.ts'
 import type { ResourceAmount } from '@trusted-pods/protocol/pricing/price.ts'
@@ -29,7 +31,7 @@ export interface ProviderConfig {
   /** Where certificates, revocation lists and collateral are fetched. */
   readonly endorsements: EndorsementUrls
   readonly chain: ChainPlace
-  readonly walletKeyFile: string
+  readonly wallet: WalletSource
   /** Takes part in the DHT of providers; absent: found in the chain's registry only. */
   readonly dht?: { readonly bootstrap: readonly string[] }
   /** Price list, YAML. */
@@ -44,7 +46,7 @@ export interface PortRange {
   readonly to: number
 }
 
-export interface ChainPlace {
+export interface ChainPlace extends ChainGuards {
   readonly chainId: number
   readonly rpc: readonly string[]
   readonly escrow: Address
@@ -61,7 +63,16 @@ export interface Terms {
   readonly reviewSeconds: number
   /** Base units. */
   readonly claimAtLeast: bigint
+  /** Base units of the token for one coin of the chain (10^18 wei): what gas is worth. */
+  readonly coinPrice?: bigint
+  /** Most of a claim that its gas may cost. */
+  readonly gasPercent: bigint
   readonly fundsGraceSeconds: number
+  readonly keepDataSeconds: number
+  readonly reorgPatienceSeconds: number
+  readonly finalitySeconds: number
+  /** Base units. */
+  readonly riskTolerance: bigint
   readonly publisherGraceSeconds: number
   readonly startLimitMinutes: number
   readonly maxImageBytes: number
@@ -127,7 +138,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     attester: readAttester(root),
     endorsements: readEndorsementUrls(root),
     chain: readChain(required(root, 'chain')),
-    walletKeyFile: resolve(folder, required(root, 'wallet').text('keyFile')),
+    wallet: readWalletSource(required(root, 'wallet'), folder),
     ...(dht && { dht: { bootstrap: dht.texts('bootstrap') } }),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
@@ -187,7 +198,7 @@ function readEndorsementUrls(root: ConfigSection): EndorsementUrls {
 }
 
 function readChain(chain: ConfigSection): ChainPlace {
-  chain.only('id', 'rpc', 'escrow', 'registry', 'token')
+  chain.only('id', 'rpc', 'maxHeadAgeSeconds', 'escrow', 'escrowCodeHash', 'registry', 'token')
   const token = chain.optionalAddress('token')
   return {
     chainId: Number(chain.chainId('id')),
@@ -195,6 +206,7 @@ function readChain(chain: ConfigSection): ChainPlace {
     escrow: chain.address('escrow'),
     registry: chain.address('registry'),
     ...(token && { token }),
+    ...readChainGuards(chain),
   }
 }
 
@@ -231,7 +243,13 @@ function readTerms(root: ConfigSection): Terms {
     'receiptSeconds',
     'reviewSeconds',
     'claimAtLeast',
+    'coinPrice',
+    'gasPercent',
     'fundsGraceSeconds',
+    'keepDataSeconds',
+    'reorgPatienceSeconds',
+    'finalitySeconds',
+    'riskTolerance',
     'publisherGraceSeconds',
     'startLimitMinutes',
     'maxImageBytes',
@@ -241,6 +259,7 @@ function readTerms(root: ConfigSection): Terms {
   )
   const integer = (key: string, fallback: number, max: number, min = 1) =>
     terms?.integer(key, { min, max, fallback }) ?? fallback
+  const coinPrice = integer('coinPrice', 0, Number.MAX_SAFE_INTEGER, 0)
   return {
     quoteSeconds: integer('quoteSeconds', 300, 3600),
     minRuntimeMinutes: integer('minRuntimeMinutes', 60, 60 * 24 * 30),
@@ -248,6 +267,12 @@ function readTerms(root: ConfigSection): Terms {
     receiptSeconds: integer('receiptSeconds', 10, 3600),
     reviewSeconds: integer('reviewSeconds', 30, 120),
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
+    ...(coinPrice > 0 && { coinPrice: BigInt(coinPrice) }),
+    gasPercent: BigInt(integer('gasPercent', 5, 100)),
+    keepDataSeconds: integer('keepDataSeconds', 3 * DAY_SECONDS, 365 * DAY_SECONDS, 0),
+    reorgPatienceSeconds: integer('reorgPatienceSeconds', 3600, 30 * DAY_SECONDS),
+    finalitySeconds: integer('finalitySeconds', 900, 30 * DAY_SECONDS, 0),
+    riskTolerance: BigInt(integer('riskTolerance', 1_000_000, Number.MAX_SAFE_INTEGER, 0)),
     fundsGraceSeconds: integer('fundsGraceSeconds', 600, 30 * DAY_SECONDS, 0),
     startLimitMinutes: integer('startLimitMinutes', 60, 24 * 60),
     publisherGraceSeconds: integer('publisherGraceSeconds', 300, DAY_SECONDS),

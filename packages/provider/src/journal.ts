@@ -4,10 +4,12 @@
  */
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import type { CursorStore } from '@trusted-pods/protocol/chain/cursor.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { type Phase, type PodRow, toPodRow } from './pod-row.ts'
+import { cursorIn } from './journal-cursor.ts'
+import { type Phase, type PodRow, type Suspension, toPodRow } from './pod-row.ts'
 
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 const SCHEMA = `
 CREATE TABLE pods (
   pod_id TEXT PRIMARY KEY,
@@ -47,10 +49,34 @@ CREATE TABLE receipts (
 ) STRICT;
 `
 
+/** What came after the first version, so that a journal of that time is brought along. */
+const SINCE_VERSION_1 = `
+ALTER TABLE pods ADD COLUMN suspended_for TEXT;
+ALTER TABLE pods ADD COLUMN suspended_at INTEGER;
+ALTER TABLE pods ADD COLUMN opening_block TEXT;
+ALTER TABLE pods ADD COLUMN opening_hash TEXT;
+ALTER TABLE pods ADD COLUMN opening_raw BLOB;
+ALTER TABLE pods ADD COLUMN voucher_sum TEXT;
+ALTER TABLE pods ADD COLUMN voucher BLOB;
+ALTER TABLE pods ADD COLUMN settled_block TEXT;
+ALTER TABLE pods ADD COLUMN settled_for_good INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER NOT NULL) STRICT;
+`
+
 /** What a row is made with. */
 export type NewPod = Omit<
   PodRow,
-  'phase' | 'reason' | 'images' | 'claimed' | 'fetchedBytes' | 'settlement' | 'shortOfFundsAtMs' | 'endedAtMs'
+  | 'phase'
+  | 'reason'
+  | 'images'
+  | 'claimed'
+  | 'fetchedBytes'
+  | 'settlement'
+  | 'settledBlock'
+  | 'shortOfFundsAtMs'
+  | 'endedAtMs'
+  | 'suspension'
+  | 'voucher'
 >
 
 /** What no two pods share. */
@@ -64,7 +90,12 @@ export interface PodChange {
   claimed?: bigint
   fetchedBytes?: number
   shortOfFundsAtMs?: number | null
-  settlement?: string
+  suspension?: Suspension | null
+  voucher?: { cumulative: bigint; signature: Uint8Array }
+  /** null: it was taken back. */
+  settlement?: string | null
+  settledBlock?: bigint
+  settledForGood?: true
   images?: readonly string[]
   endedAtMs?: number
   /** Forgets the pod's plaintext, on the disk too. */
@@ -97,7 +128,8 @@ export class Journal implements Disposable {
         `${path} is of version ${version}, this program reads ${SCHEMA_VERSION}`,
       )
     }
-    if (version === 0) this.#db.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
+    const missing = `${version < 1 ? SCHEMA : ''} ${version < 2 ? SINCE_VERSION_1 : ''}`
+    this.#db.exec(`BEGIN; ${missing} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
   }
 
   /** @throws TrustedPodsError CHANNEL_IN_USE, PROVISION_KEY_REUSED or PROVISION_BAD_REQUEST where another pod holds one of the three. */
@@ -115,8 +147,8 @@ export class Journal implements Disposable {
     this.requireUnused(pod)
     this.#db
       .prepare(
-        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at)
-         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?)`,
+        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at, opening_block, opening_hash, opening_raw)
+         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         pod.podId,
@@ -129,6 +161,9 @@ export class Journal implements Disposable {
         pod.channel,
         pod.deposited.toString(),
         pod.acceptedAtMs,
+        pod.opening?.blockNumber.toString() ?? null,
+        pod.opening?.blockHash ?? null,
+        pod.opening?.raw ?? null,
       )
   }
 
@@ -143,14 +178,23 @@ export class Journal implements Disposable {
   }
 
   change(podId: string, change: PodChange): void {
-    const columns: [string, string | number | null][] = []
+    const columns: [string, string | number | Uint8Array | null][] = []
     if (change.phase !== undefined) columns.push(['phase', change.phase])
     if (change.reason) columns.push(['reason_code', change.reason.code], ['reason', change.reason.message])
     if (change.deposited !== undefined) columns.push(['deposited', change.deposited.toString()])
     if (change.claimed !== undefined) columns.push(['claimed', change.claimed.toString()])
     if (change.fetchedBytes !== undefined) columns.push(['fetched_bytes', change.fetchedBytes])
     if (change.shortOfFundsAtMs !== undefined) columns.push(['short_of_funds_at', change.shortOfFundsAtMs])
+    if (change.suspension !== undefined)
+      columns.push(
+        ['suspended_for', change.suspension?.why ?? null],
+        ['suspended_at', change.suspension?.sinceMs ?? null],
+      )
+    if (change.voucher)
+      columns.push(['voucher_sum', change.voucher.cumulative.toString()], ['voucher', change.voucher.signature])
     if (change.settlement !== undefined) columns.push(['settlement', change.settlement])
+    if (change.settledBlock !== undefined) columns.push(['settled_block', change.settledBlock.toString()])
+    if (change.settledForGood) columns.push(['settled_for_good', 1])
     if (change.images !== undefined) columns.push(['images', JSON.stringify(change.images)])
     if (change.endedAtMs !== undefined) columns.push(['ended_at', change.endedAtMs])
     if (change.forget) columns.push(['pod', null])
@@ -194,6 +238,14 @@ export class Journal implements Disposable {
       .map(toPodRow)
   }
 
+  /** Ended pods whose settlement a reorganisation could still take back. */
+  settledLately(): PodRow[] {
+    return this.#db
+      .prepare('SELECT * FROM pods WHERE settlement IS NOT NULL AND settled_for_good = 0')
+      .all()
+      .map(toPodRow)
+  }
+
   /** Begins or lengthens the pod's interval `sequence`. */
   putInterval(podId: string, sequence: number, { bootId, fromMs, toMs }: Interval): void {
     this.#db
@@ -211,13 +263,13 @@ export class Journal implements Disposable {
       .map((row) => ({ bootId: String(row.boot_id), fromMs: Number(row.from_ms), toMs: Number(row.to_ms) }))
   }
 
-  /** Takes the place of a lower one: receipts are cumulative, and never fall. */
+  /** Takes the place of one that is not higher: receipts are cumulative, and never fall. */
   putReceipt(podId: string, cumulative: bigint, receipt: Uint8Array): void {
     this.#db
       .prepare(
         `INSERT INTO receipts VALUES (?, ?, ?)
          ON CONFLICT (pod_id) DO UPDATE SET cumulative = excluded.cumulative, receipt = excluded.receipt
-         WHERE (length(excluded.cumulative), excluded.cumulative) > (length(cumulative), cumulative)`,
+         WHERE (length(excluded.cumulative), excluded.cumulative) >= (length(cumulative), cumulative)`,
       )
       .run(podId, cumulative.toString(), receipt)
   }
@@ -226,6 +278,11 @@ export class Journal implements Disposable {
   lastReceipt(podId: string): { cumulative: bigint; receipt: Uint8Array } | undefined {
     const row = this.#db.prepare('SELECT cumulative, receipt FROM receipts WHERE pod_id = ?').get(podId)
     return row && { cumulative: BigInt(String(row.cumulative)), receipt: row.receipt as Uint8Array }
+  }
+
+  /** How far the chain was followed. */
+  get cursor(): CursorStore {
+    return cursorIn(this.#db)
   }
 
   [Symbol.dispose](): void {

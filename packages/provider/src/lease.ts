@@ -9,20 +9,25 @@ import {
   SettlementSchema,
   type StatusRequest,
   type StopRequest,
+  type VoucherRequest,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
 import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
+import type { Charger } from './charger.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import type { PodRow } from './pod-row.ts'
 import { followStatus, type StatusParts } from './pod-status.ts'
 
 /** Longest piece of one log line in a message. */
 const LINE_BYTES = 16 * 1024
+/** Below 2^128: what the contract counts in. */
+const DIGITS = /^(0|[1-9][0-9]{0,37})$/
 
 export interface LeaseParts {
   readonly keeper: PodKeeper
+  readonly charger: Pick<Charger, 'keepVoucher'>
   readonly status: StatusParts
 }
 
@@ -65,6 +70,18 @@ export async function answerStop(
     ...(receipt && { receipt: fromBinary(ReceiptSchema, receipt.receipt) }),
     transaction: (settlement && fromHex(settlement)) || new Uint8Array(),
   })
+}
+
+/** @throws TrustedPodsError CHANNEL_BAD_AMOUNT, CHANNEL_SIGNATURE. */
+export async function answerVoucher(
+  { podId, cumulative, signature }: VoucherRequest,
+  caller: Caller,
+  { charger, status }: LeaseParts,
+): Promise<void> {
+  const row = requireOwn(podId, caller, status)
+  if (!DIGITS.test(cumulative))
+    throw new TrustedPodsError('CHANNEL_BAD_AMOUNT', `${JSON.stringify(cumulative.slice(0, 40))} is no sum`)
+  await charger.keepVoucher(row.podId, { cumulative: BigInt(cumulative), signature })
 }
 
 /** A stranger learns no more of a pod that exists than of one that does not. */

@@ -56,7 +56,7 @@ function start(deposited = 1_000_000n) {
   const meter = new Meter({ journal, clock, account })
   const receipt = async (atMost?: bigint) => {
     const row = journal.pod(podId) ?? assert.fail('no row')
-    return meter.receipt(row, quoteOf(row), atMost)
+    return meter.receipt(row, quoteOf(row), atMost === undefined ? {} : { atMost })
   }
   const pass = (ms: number) => {
     nowMs += ms

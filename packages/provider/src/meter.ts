@@ -7,6 +7,7 @@ import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import { signReceipt } from '@trusted-pods/protocol/channel/receipt.ts'
 import {
+  type ExitState,
   PaymentChannelSchema,
   type Receipt,
   ReceiptSchema,
@@ -71,16 +72,17 @@ export class Meter {
   }
 
   /** A receipt for all so far, at most the deposit and `atMost`; stored before it is returned, the last one when nothing was added. */
-  async receipt(row: PodRow, quote: OpenedQuote, atMost?: bigint): Promise<Receipt> {
+  async receipt(row: PodRow, quote: OpenedQuote, { atMost, exit }: ReceiptOptions = {}): Promise<Receipt> {
     const { journal, account } = this.#parts
-    const usage = usageOf(row.termsPodId, quote, this.runningSeconds(row.podId))
+    const usage = usageOf(row.termsPodId, quote, this.runningSeconds(row.podId), exit)
     const most = atMost !== undefined && atMost < row.deposited ? atMost : row.deposited
     const last = journal.lastReceipt(row.podId)
     const cumulative = smaller(priceOf(quote, usage), most)
-    if (last && last.cumulative >= cumulative && last.cumulative <= most) return fromBinary(ReceiptSchema, last.receipt)
+    if (!exit && last && last.cumulative >= cumulative && last.cumulative <= most)
+      return fromBinary(ReceiptSchema, last.receipt)
     const channel = fromProtoChannel(fromBinary(PaymentChannelSchema, row.channel))
     const receipt = await signReceipt(usage, { ...channel, account, table: quote.pricing, atMost: most })
-    if (!last || cumulative > last.cumulative)
+    if (!last || cumulative > last.cumulative || (exit && cumulative === last.cumulative))
       journal.putReceipt(row.podId, cumulative, toBinary(ReceiptSchema, receipt))
     return receipt
   }
@@ -91,12 +93,20 @@ export class Meter {
   }
 }
 
-function usageOf(termsPodId: string, quote: OpenedQuote, runningSeconds: bigint): Usage {
+export interface ReceiptOptions {
+  /** Ask for no more: the cap at the pending block. */
+  readonly atMost?: bigint
+  /** How the pod ended: its last receipt says so. */
+  readonly exit?: ExitState
+}
+
+function usageOf(termsPodId: string, quote: OpenedQuote, runningSeconds: bigint, exit?: ExitState): Usage {
   return create(UsageSchema, {
     podId: fromHex(termsPodId) ?? new Uint8Array(),
     counters: counters(quote.resources, quote.pricing, runningSeconds),
     runningSeconds,
     readAtMs: BigInt(Date.now()),
+    ...(exit && { exit }),
   })
 }
 

@@ -30,7 +30,7 @@ function keeperWorld() {
     changes,
     log: memoryLog(),
     publisherGraceMs: 1_000,
-    front: { setRoute() {}, removeRoute() {} },
+    front: { setRoute() {}, pauseRoute() {}, removeRoute() {} },
     meter: {
       start: (podId) => void metered.add(podId),
       pause: (podId) => void metered.delete(podId),
@@ -186,4 +186,51 @@ test('while images are pruned, however often, none is opened, and none that is b
   ])
   await gate.prune(runtime, () => used)
   assert.deepEqual([opened, [...runtime.images]], [1, [image]])
+})
+
+test('a pod that is suspended stops, is not billed, and keeps its data; resumed it runs with it again', async () => {
+  const { journal, runtime, metered, keeper, until, run, settled } = keeperWorld()
+  await run(A)
+  await keeper.suspend(A, 'funds-exhausted')
+  assert.equal(journal.pod(A)?.phase, 'suspended')
+  assert.deepEqual([runtime.pods.has(A), metered.has(A), runtime.volumes.has(A)], [false, false, true])
+  await keeper.sweep()
+  assert.ok(runtime.volumes.has(A))
+  keeper.resume(A)
+  await until(A, 'running')
+  assert.deepEqual([runtime.pods.has(A), metered.has(A)], [true, true])
+  assert.equal(journal.pod(A)?.suspension, undefined)
+  assert.deepEqual(settled, [])
+})
+
+test('a provider that died while it suspended a pod finishes that at the next start', async () => {
+  const { journal, runtime, keeper, run } = keeperWorld()
+  await run(A)
+  journal.advance(A, ['running'], 'suspended', { suspension: { why: 'funds-exhausted', sinceMs: 1 } })
+  await keeper.recover()
+  assert.deepEqual([runtime.pods.has(A), runtime.volumes.has(A)], [false, true])
+  assert.equal(journal.pod(A)?.phase, 'suspended')
+})
+
+test('a suspended pod that its publisher stops is taken away with its data', async () => {
+  const { journal, runtime, keeper, run, settled } = keeperWorld()
+  await run(A)
+  await keeper.suspend(A, 'funds-exhausted')
+  await keeper.end(A, STOP)
+  assert.deepEqual([journal.pod(A)?.phase, runtime.volumes.has(A), settled], ['stopped', false, [A]])
+})
+
+test('a pod is not started again while it is still being taken down', async () => {
+  const { journal, runtime, keeper, until, run } = keeperWorld()
+  await run(A)
+  const taking = runtime.hold('remove')
+  const suspended = keeper.suspend(A, 'deposit-missing')
+  await taking.reached
+  keeper.resume(A)
+  assert.equal(journal.pod(A)?.phase, 'suspended')
+  taking.release()
+  await suspended
+  keeper.resume(A)
+  await until(A, 'running')
+  assert.ok(runtime.pods.has(A))
 })

@@ -2,8 +2,10 @@
  * Keeps every pod where the journal says it should be. Safe to kill at any point: `recover` takes up each pod where it stands.
  * Nothing is taken down because it could not be seen; what has ended, and is still there, is removed.
  */
+import { create } from '@bufbuild/protobuf'
 import type { Connection } from '@libp2p/interface'
 import { isErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { type ExitState, ExitStateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Charger } from './charger.ts'
@@ -12,14 +14,14 @@ import { ImageGate } from './image-gate.ts'
 import type { ImageIntake } from './image-intake.ts'
 import type { Meter } from './meter.ts'
 import { PodJobs } from './pod-jobs.ts'
-import { LIVE_PHASES, type PodRow, podOf, STARTING_PHASES } from './pod-row.ts'
+import { LIVE_PHASES, type PodRow, podOf, STARTING_PHASES, type Suspension } from './pod-row.ts'
 import { httpRoutes, toPodSpec } from './pod-spec.ts'
 import { type StartParts, startPod } from './pod-start.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
-  readonly front: Pick<Front, 'setRoute' | 'removeRoute'>
+  readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
   readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
   readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
   readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
@@ -36,6 +38,8 @@ export class PodKeeper {
   readonly #jobs = new PodJobs()
   readonly #images = new ImageGate()
   readonly #ending = new Map<string, Promise<void>>()
+  /** Suspensions that are being carried out: a pod goes on only once it is really down. */
+  readonly #suspending = new Map<string, Promise<void>>()
   readonly #sources = new Map<string, Connection>()
   readonly #restarts = new RestartBackoff()
 
@@ -59,6 +63,29 @@ export class PodKeeper {
     await ending
   }
 
+  /** Takes a running pod down and keeps its data; its channel stays as it is. Safe to repeat. */
+  async suspend(podId: string, why: Suspension['why']): Promise<void> {
+    const { journal, changes, log } = this.#parts
+    if (this.#ending.has(podId)) return
+    const row = journal.advance(podId, ['running'], 'suspended', { suspension: { why, sinceMs: Date.now() } })
+    if (!row) return
+    log.info('pod suspended, its data kept', { pod: podId, reason: why })
+    changes.notify(podId)
+    await this.#carryOut(row)
+    changes.notify(podId)
+  }
+
+  /** Starts a suspended pod again, with the data that it had. */
+  resume(podId: string): void {
+    const { journal, changes, log } = this.#parts
+    // The next review asks again.
+    if (this.#ending.has(podId) || this.#suspending.has(podId)) return
+    if (!journal.advance(podId, ['suspended'], 'starting', { suspension: null, shortOfFundsAtMs: null })) return
+    log.info('pod goes on', { pod: podId })
+    changes.notify(podId)
+    this.#bringUp(podId)
+  }
+
   /** Takes up what an earlier process left. */
   async recover(): Promise<void> {
     const { journal, log } = this.#parts
@@ -79,6 +106,8 @@ export class PodKeeper {
     const { journal, runtime, log } = this.#parts
     for (const { podId, containers } of await runtime.list()) {
       const row = journal.pod(podId)
+      // A suspension that was cut off, or that the runtime could not carry out then.
+      if (row?.phase === 'suspended' && containers.length > 0) await this.#carryOut(row)
       if (row && LIVE_PHASES.some((phase) => phase === row.phase)) continue
       if (row || containers.length > 0)
         log.warn('removing what is left of a pod', { pod: podId, known: row !== undefined })
@@ -195,14 +224,48 @@ export class PodKeeper {
   }
 
   async #takeDown(row: PodRow): Promise<void> {
-    const { runtime, meter, front, intake, charger } = this.#parts
-    meter.stop(row.podId)
+    const { runtime, front, intake, charger } = this.#parts
     for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host, row.podId)
+    // It may fail: what it left is taken down here.
+    await this.#suspending.get(row.podId)?.catch(() => undefined)
+    const exit = await this.#exitOf(row)
+    await this.#takeOffline(row)
     await runtime.remove(row.podId, { volumes: true })
-    await charger.finalReceipt(row.podId)
+    await charger.finalReceipt(row.podId, exit)
     await intake.forget(row.podId)
     this.#sources.delete(row.podId)
     this.#restarts.forget(row.podId)
+  }
+
+  /** Takes a suspended pod down, once at a time. */
+  async #carryOut(row: PodRow): Promise<void> {
+    const takeDown = async () => {
+      await this.#jobs.cancel(row.podId, 'the pod is being suspended')
+      await this.#takeOffline(row)
+    }
+    const underWay = this.#suspending.get(row.podId) ?? takeDown().finally(() => this.#suspending.delete(row.podId))
+    this.#suspending.set(row.podId, underWay)
+    await underWay
+  }
+
+  /** No time is counted, nothing answers, nothing runs; volumes stay. */
+  async #takeOffline(row: PodRow): Promise<void> {
+    const { runtime, meter, front } = this.#parts
+    meter.stop(row.podId)
+    for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.pauseRoute(host, row.podId)
+    await runtime.remove(row.podId, { volumes: false })
+  }
+
+  /** What had exited by itself, as far as the runtime can say. */
+  async #exitOf({ podId, reason }: PodRow): Promise<ExitState> {
+    const { runtime } = this.#parts
+    const observed = await runtime.observe(podId).catch(() => undefined)
+    const exited = observed?.containers.filter(({ state }) => state === 'exited') ?? []
+    return create(ExitStateSchema, {
+      reason: reason?.code ?? '',
+      containers: exited.map(({ name, exitCode }) => ({ name, exitCode: exitCode ?? 0 })),
+      endedAtMs: BigInt(Date.now()),
+    })
   }
 
   #imagesInUse(): Set<ImageRef> {

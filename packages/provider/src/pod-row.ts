@@ -4,8 +4,20 @@ import { fromBinary } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 
-/** Forward only: accepted to running, then stopping, stopped; or failed from any of the first four. */
-export type Phase = 'accepted' | 'fetching' | 'opening' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
+/**
+ * Forward: accepted to running, then stopping, stopped; or failed from any of the first four. A running pod may be suspended, its
+ * data kept, and goes back to starting.
+ */
+export type Phase =
+  | 'accepted'
+  | 'fetching'
+  | 'opening'
+  | 'starting'
+  | 'running'
+  | 'suspended'
+  | 'stopping'
+  | 'stopped'
+  | 'failed'
 
 /** Phases in which resources are held. */
 export const LIVE_PHASES = [
@@ -14,6 +26,7 @@ export const LIVE_PHASES = [
   'opening',
   'starting',
   'running',
+  'suspended',
   'stopping',
 ] as const satisfies Phase[]
 /** Phases on the way to running. */
@@ -48,10 +61,32 @@ export interface PodRow {
   fetchedBytes: number
   /** When the deposit was found used up, Unix milliseconds. */
   shortOfFundsAtMs?: number
+  /** Why it is suspended, and since when. */
+  suspension?: Suspension
+  /** The opening of its channel, as the chain showed it at admission. */
+  opening?: ChannelOpening
+  /** A voucher of the payer: the highest that came. */
+  voucher?: { cumulative: bigint; signature: Uint8Array }
   /** Hash of the settling transaction. */
   settlement?: string
+  /** Height of the chain when it was seen settled. */
+  settledBlock?: bigint
   acceptedAtMs: number
   endedAtMs?: number
+}
+
+export interface Suspension {
+  why: 'funds-exhausted' | 'deposit-missing'
+  sinceMs: number
+}
+
+/** Enough to tell a reorganisation from an endpoint that lags, and to send the opening again after one. */
+export interface ChannelOpening {
+  blockNumber: bigint
+  /** Lower-case 0x hex. */
+  blockHash: string
+  /** The payer's signed transaction. */
+  raw: Uint8Array
 }
 
 export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
@@ -71,7 +106,21 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     claimed: BigInt(String(row.claimed)),
     fetchedBytes: Number(row.fetched_bytes),
     ...(row.short_of_funds_at !== null && { shortOfFundsAtMs: Number(row.short_of_funds_at) }),
+    ...(row.suspended_for !== null && {
+      suspension: { why: String(row.suspended_for) as Suspension['why'], sinceMs: Number(row.suspended_at) },
+    }),
+    ...(row.opening_raw !== null && {
+      opening: {
+        blockNumber: BigInt(String(row.opening_block)),
+        blockHash: String(row.opening_hash),
+        raw: row.opening_raw as Uint8Array,
+      },
+    }),
+    ...(row.voucher !== null && {
+      voucher: { cumulative: BigInt(String(row.voucher_sum)), signature: row.voucher as Uint8Array },
+    }),
     ...(row.settlement !== null && { settlement: String(row.settlement) }),
+    ...(row.settled_block !== null && { settledBlock: BigInt(String(row.settled_block)) }),
     acceptedAtMs: Number(row.accepted_at),
     ...(row.ended_at !== null && { endedAtMs: Number(row.ended_at) }),
   }

@@ -48,7 +48,7 @@ export async function startPod(
       journal.change(podId, { images: names })
     })
   }
-  await charger.requireOpen(podId)
+  await charger.requireOpen(podId, signal)
   enter(podId, 'starting', parts)
   const observed = await runtime.apply(toPodSpec(podId, pod, journal.pod(podId)?.images ?? []), { signal })
   await requireStarted(observed, pod, { runtime, signal })

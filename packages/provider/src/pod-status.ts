@@ -2,7 +2,7 @@
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { isErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import { type FundsSchema, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import {
   ContainerState,
@@ -23,6 +23,8 @@ export interface StatusParts {
   readonly journal: Journal
   readonly runtime: PodRuntime
   readonly changes: Changes
+  /** How long a pod's deposit lasts. */
+  funds(row: PodRow): MessageInitShape<typeof FundsSchema>
   /** "ip:port" of the HTTP front. */
   readonly frontAddress: string
 }
@@ -35,6 +37,7 @@ const PHASES: Record<Phase, PodPhase> = {
   opening: PodPhase.OPENING,
   starting: PodPhase.STARTING,
   running: PodPhase.RUNNING,
+  suspended: PodPhase.SUSPENDED,
   stopping: PodPhase.STOPPING,
   stopped: PodPhase.STOPPED,
   failed: PodPhase.FAILED,
@@ -75,6 +78,7 @@ async function describe(row: PodRow, parts: StatusParts): Promise<Update> {
     endpoints: pod && observed ? endpointsOf(pod, observed, parts.frontAddress) : [],
     ...(row.phase === 'failed' && row.reason && { refusal: refusalOf(row.reason) }),
     fetchedBytes: BigInt(row.fetchedBytes),
+    ...((row.phase === 'running' || row.phase === 'suspended') && { funds: parts.funds(row) }),
     ...(receipt && { receipt: fromBinary(ReceiptSchema, receipt.receipt) }),
   }
 }

@@ -2,7 +2,6 @@
 import { type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
 import { sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
-import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
 import { verifyAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
 import { type ChannelState, checkChannel, type OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
@@ -16,10 +15,12 @@ import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
 import { type Admitted, admit } from './admission.ts'
 import type { Capacity } from './capacity.ts'
+import type { ChainLink } from './chain-link.ts'
 import type { PortRange } from './config.ts'
+import { findOpening } from './deposit-watch.ts'
 import type { Journal } from './journal.ts'
 import type { PodKeeper } from './pod-keeper.ts'
-import type { PodRow } from './pod-row.ts'
+import type { ChannelOpening, PodRow } from './pod-row.ts'
 import { followStatus, type StatusParts } from './pod-status.ts'
 import type { SessionTable } from './session.ts'
 
@@ -29,7 +30,7 @@ export interface ProvisionParts {
   readonly journal: Journal
   readonly keeper: PodKeeper
   readonly capacity: Capacity
-  readonly chain: Chain
+  readonly link: ChainLink
   readonly own: OwnPayment
   readonly peerId: PeerId
   readonly status: StatusParts
@@ -40,6 +41,14 @@ export interface ProvisionParts {
 }
 
 const KEY_BYTES = 16
+
+/** A channel that pays for a pod, and what the chain said of it. */
+interface Paid {
+  readonly channel: OpenedChannel & { message: PaymentChannel }
+  readonly state: ChannelState
+  /** Undefined: the chain did not show the transaction that opened it. */
+  readonly opening: ChannelOpening | undefined
+}
 
 export async function* answerProvision(
   request: ProvisionRequest,
@@ -70,7 +79,7 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     peerId: parts.peerId,
     ports: parts.ports,
   })
-  const { channel, state } = await checkPayment(request, admitted, { podBytes, publisher, parts })
+  const { channel, state, opening } = await checkPayment(request, admitted, { podBytes, publisher, parts })
   await parts.requireDiskSpace()
   // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
@@ -94,6 +103,7 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     channel: toBinary(PaymentChannelSchema, channel.message),
     deposited: state.deposited,
     acceptedAtMs: Date.now(),
+    ...(opening && { opening }),
   })
   return podId
 }
@@ -118,7 +128,7 @@ async function checkPayment(
   request: ProvisionRequest,
   { quote, quoteDigest }: Admitted,
   { podBytes, publisher, parts }: { podBytes: Uint8Array; publisher: PeerId; parts: ProvisionParts },
-): Promise<{ channel: OpenedChannel & { message: PaymentChannel }; state: ChannelState }> {
+): Promise<Paid> {
   if (!request.channel) throw new TrustedPodsError('PROVISION_BAD_REQUEST', 'the request has no payment channel')
   const channel = fromProtoChannel(request.channel)
   const id = channelId(channel.terms, channel)
@@ -131,7 +141,8 @@ async function checkPayment(
     providerPeer: parts.peerId.toMultihash().bytes,
   }
   await verifyAuthorization(request.authorization, provision, { payer: channel.terms.payer })
-  const seen = await readChannel(parts.chain, id)
+  const chain = parts.link.require()
+  const seen = await readChannel(chain, id)
   const state = checkChannel({
     ...channel,
     state: seen,
@@ -139,5 +150,6 @@ async function checkPayment(
     token: quote.pricing.token,
     own: parts.own,
   })
-  return { channel: { ...channel, message: request.channel }, state }
+  const opening = await findOpening(chain, channel.openTransaction)
+  return { channel: { ...channel, message: request.channel }, state, opening }
 }

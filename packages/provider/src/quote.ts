@@ -19,8 +19,10 @@ import { signQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import { MAX_PORTS, MAX_RESOURCES } from '@trusted-pods/protocol/wire/protocols.ts'
 import type { LocalAccount } from 'viem'
 import type { Capacity } from './capacity.ts'
+import type { ChainLink } from './chain-link.ts'
 
 export interface QuoteParts {
+  readonly link: ChainLink
   readonly capacity: Capacity
   readonly pricing: PricingTable
   readonly own: OwnPayment
@@ -38,12 +40,13 @@ export interface QuoteParts {
 /** Who asks, and from where. */
 export type Asker = Pick<Connection, 'remotePeer' | 'remoteAddr'>
 
-/** @throws TrustedPodsError QUOTE_… naming what cannot be offered. */
+/** @throws TrustedPodsError QUOTE_… naming what cannot be offered; CHANNEL_RPC_UNAVAILABLE while a deposit could not be seen. */
 export async function makeOffer(
   request: CapacityRequest,
   { remotePeer: publisher, remoteAddr }: Asker,
   parts: QuoteParts,
 ): Promise<Offer> {
+  parts.link.require()
   checkRequest(request, parts)
   const { capacity, pricing, account, peerId, quoteMs } = parts
   const id = crypto.getRandomValues(new Uint8Array(16))

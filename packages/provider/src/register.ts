@@ -1,6 +1,8 @@
 /** `tpodserver register`, `unregister` and `record`: onto the list of the chain's registry, off it again, and into a list of one's own. Spec: spec/REGISTRY.md#contract. */
+import { join } from 'node:path'
 import { create } from '@bufbuild/protobuf'
-import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
+import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
+import { loadLocalWallet } from '@trusted-pods/platform/wallet-account.ts'
 import { type Chain, connectChain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { announce, exitRegistry, readEntry, removeProvider } from '@trusted-pods/protocol/chain/registry.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -38,7 +40,7 @@ async function currentRecord(config: ProviderConfig): Promise<Uint8Array> {
       'this provider has not run yet: its addresses, evidence and sandbox are not known. tpodserver run registers it',
     )
   }
-  const { address: account } = await loadWalletKey(config.walletKeyFile)
+  const { address: account } = await loadLocalWallet(config.wallet, process.env)
   const { opened } = await verifyRecord(last, { ...config.chain, account })
   const record = {
     ...opened.record,
@@ -76,6 +78,7 @@ async function isBefore(chain: Chain, exitAt: number, now: Date): Promise<boolea
   return Number(timestamp) < exitAt && now.getTime() < exitAt * 1000
 }
 
-async function openChain({ chain, walletKeyFile }: ProviderConfig): Promise<Chain> {
-  return await connectChain(chain, { account: await loadWalletKey(walletKeyFile) })
+async function openChain({ chain, wallet, stateDir }: ProviderConfig): Promise<Chain> {
+  const outbox = openOutboxFiles(join(stateDir, 'outbox'))
+  return await connectChain(chain, { account: await loadLocalWallet(wallet, process.env), outbox })
 }

@@ -1,6 +1,11 @@
 /** What the provider does again and again: count time, look at pods and channels, settle what is left. Level-triggered: a round
  * that was missed or failed is made good by the next. */
+
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import type { ChainLink } from './chain-link.ts'
+import { readChannelEvents } from './channel-events.ts'
+import type { ChannelView } from './channel-view.ts'
 import type { Charger } from './charger.ts'
 import type { Journal } from './journal.ts'
 import { pause } from './pause.ts'
@@ -13,6 +18,7 @@ export interface RoundParts {
   readonly runtime: PodRuntime
   readonly keeper: PodKeeper
   readonly charger: Charger
+  readonly link: ChainLink
   readonly log: Logger
   /** From acceptance to running: past it a pod that still starts is ended. */
   readonly startLimitMs: number
@@ -33,6 +39,7 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
   const rounds = [
     every(tickMs, () => tickAll(parts, underWay), { signal, log: parts.log }),
     every(reviewMs, () => reviewAll(parts, underWay), { signal, log: parts.log }),
+    every(EVENTS_MS, () => followChain(parts, underWay), { signal, log: parts.log }),
     followEvents(parts, signal),
   ]
   return {
@@ -58,15 +65,66 @@ function reviewAll(parts: RoundParts, underWay: UnderWay): void {
   begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs }) => {
     if (Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
   })
-  begin(journal.pods([...STARTING_PHASES, 'running']), 'channel not reviewed', context, async ({ podId }) => {
-    const verdict = await charger.review(podId)
-    if (verdict.kind === 'end') await keeper.end(podId, verdict)
-  })
+  underWay.run('look', () =>
+    attempt('channels not reviewed', { podId: '', log }, () => lookAt(journal.pods(PAYING_PHASES), context)),
+  )
   begin(journal.pods(['stopping']), 'pod not ended', context, ({ podId, reason }) =>
     keeper.end(podId, reason ?? { code: 'restarted', message: '' }),
   )
   begin(journal.unsettled(), 'channel not settled', context, ({ podId }) => charger.settle(podId))
+  underWay.run('settled', () =>
+    attempt('settlements not checked', { podId: '', log }, () => charger.checkSettled(journal.settledLately())),
+  )
   underWay.run('sweep', () => attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep()))
+}
+
+/** Phases in which a channel pays for a pod. */
+const PAYING_PHASES = [...STARTING_PHASES, 'running', 'suspended'] as const
+/** A close request is noticed well inside the five minutes for which it still accrues, and a publisher waits for it. */
+const EVENTS_MS = 5_000
+
+async function lookAt(rows: readonly PodRow[], parts: RoundParts & { underWay: UnderWay }): Promise<void> {
+  const view = await parts.charger.look(rows.map(({ podId }) => podId))
+  if (view) begin(rows, 'channel not reviewed', parts, (row) => reviewPod(row, view, parts))
+}
+
+/** Without a chain there is nothing to follow, and the reviews say so already. */
+function followChain(parts: RoundParts, underWay: UnderWay): void {
+  const { journal, link, log, charger } = parts
+  underWay.run('events', () =>
+    attempt('chain not followed', { podId: '', log }, async () => {
+      const chain = connectedTo(link)
+      if (!chain) return
+      await readChannelEvents(chain, parts, async ({ podIds }) => {
+        const rows = journal.pods(PAYING_PHASES).filter(({ podId }) => podIds === 'all' || podIds.has(podId))
+        await lookAt(rows, { ...parts, underWay })
+        if (podIds === 'all') await charger.checkSettled(journal.settledLately())
+      })
+    }),
+  )
+}
+
+function connectedTo(link: ChainLink): Chain | undefined {
+  try {
+    return link.require()
+  } catch {
+    // Told by the link itself, again and again.
+    return undefined
+  }
+}
+
+async function reviewPod({ podId }: PodRow, view: ChannelView, { charger, keeper }: RoundParts): Promise<void> {
+  const verdict = await charger.review(podId, view)
+  switch (verdict.kind) {
+    case 'go-on':
+      return
+    case 'end':
+      return await keeper.end(podId, verdict)
+    case 'suspend':
+      return await keeper.suspend(podId, verdict.why)
+    case 'resume':
+      return keeper.resume(podId)
+  }
 }
 
 /** Of a pod that holds its place without ever running. */

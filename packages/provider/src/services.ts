@@ -8,6 +8,8 @@ import {
   StatusRequestSchema,
   StopRequestSchema,
   StopResponseSchema,
+  VoucherRequestSchema,
+  VoucherResponseSchema,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
 import {
   PodPhase,
@@ -16,10 +18,10 @@ import {
 } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import type { Refusal } from '@trusted-pods/protocol/gen/trustedpods/v0/refusal_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
-import { ATTEST, CAPACITY, LOGS, PROVISION, STATUS, STOP } from '@trusted-pods/protocol/wire/protocols.ts'
+import { ATTEST, CAPACITY, LOGS, PROVISION, STATUS, STOP, VOUCHER } from '@trusted-pods/protocol/wire/protocols.ts'
 import { serve } from '@trusted-pods/protocol/wire/serve.ts'
 import { type AttestParts, makeEvidence } from './attest.ts'
-import { answerLogs, answerStatus, answerStop, type LeaseParts } from './lease.ts'
+import { answerLogs, answerStatus, answerStop, answerVoucher, type LeaseParts } from './lease.ts'
 import { answerProvision, type ProvisionParts } from './provision.ts'
 import { makeOffer, type QuoteParts } from './quote.ts'
 
@@ -107,6 +109,20 @@ export async function serveAll(
       answer: async (request, caller) => ({
         result: { case: 'settlement' as const, value: await answerStop(request, caller, lease) },
       }),
+    },
+    options,
+  )
+  await serve(
+    node,
+    VOUCHER,
+    {
+      request: VoucherRequestSchema,
+      response: VoucherResponseSchema,
+      refuse: (refusal: Refusal) => ({ refusal }),
+      answer: async (request, caller) => {
+        await answerVoucher(request, caller, lease)
+        return {}
+      },
     },
     options,
   )

@@ -4,18 +4,19 @@ import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
-import { loadWalletKey } from '@trusted-pods/platform/wallet-key.ts'
+import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
+import { loadLocalWallet } from '@trusted-pods/platform/wallet-account.ts'
 import { fromAddress, toAddress } from '@trusted-pods/protocol/chain/address.ts'
-import { requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
-import { awaitChain } from './await-chain.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
+import { type OpenLink, openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
@@ -25,12 +26,13 @@ import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
-import { openListing } from './listing.ts'
+import { type Listing, openListing } from './listing.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
-import { LIVE_PHASES } from './pod-row.ts'
+import { LIVE_PHASES, type PodRow } from './pod-row.ts'
 import { loadPrices } from './prices.ts'
+import type { RecordParts } from './provider-record.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
@@ -57,15 +59,45 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   await serveAll(base.node, answers(config, { ...base, ...machine, ...pods }), { log })
   const said = { ...base, identity: base.keys.identity, capacity: pods.capacity.total, region: config.region }
   const record = { ...said, sandbox: machine.description.sandbox, listing: openListing(config.stateDir) }
-  if (config.dht) await serveRecord(record, { log })
   // Whoever reaches us finds every protocol there; at the end nobody reaches us any more before anything else closes.
   await base.node.start()
   stack.defer(async () => base.node.stop())
-  stack.use(await keepAnnouncing({ ...record, log }))
-  if (config.dht) stack.use(keepProviding({ ...record, bootstrap: config.dht.bootstrap, log }))
+  const list = (chain: Chain) => openListings(config, { ...record, chain }, log)
+  stack.use(await listOnceConnected(base.link, list))
   const owned = stack.move()
   const { node, attester } = base
   return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** Whoever has no chain cannot be paid, and is not listed before; with one that is there it is listed before anything else is said. */
+async function listOnceConnected(
+  link: OpenLink,
+  list: (chain: Chain) => Promise<AsyncDisposable>,
+): Promise<AsyncDisposable> {
+  const { promise, resolve, reject } = Promise.withResolvers<AsyncDisposable | undefined>()
+  link.connected.then(list).then(resolve, reject)
+  if (link.isConnected) await promise
+  return {
+    async [Symbol.asyncDispose]() {
+      resolve(undefined)
+      await (await promise)?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** In the chain's registry, and in the DHT where that is configured. */
+async function openListings(
+  { dht }: ProviderConfig,
+  record: RecordParts & { listing: Listing },
+  log: Logger,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  stack.use(await keepAnnouncing({ ...record, log }))
+  if (dht) {
+    await serveRecord(record, { log })
+    stack.use(keepProviding({ ...record, bootstrap: dht.bootstrap, log }))
+  }
+  return stack.move()
 }
 
 interface StartOptions {
@@ -84,10 +116,12 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
   const { stateDir } = config
   const keys = await loadProviderKeys(stateDir)
   const attester = stack.use(await openAttester(config.attester, { stateDir, log, urls: config.endorsements }))
-  const account = await loadWalletKey(config.walletKeyFile)
-  const chain = await awaitChain(config.chain, { account, pollingIntervalMs: CHAIN_POLL_MS, log, signal })
+  const account = await loadLocalWallet(config.wallet, process.env)
   const pricing = await loadPrices(config)
   const journal = stack.use(new Journal(join(stateDir, 'journal.sqlite')))
+  const outbox = openOutboxFiles(join(stateDir, 'outbox'))
+  const paying = { account, outbox, pollingIntervalMs: CHAIN_POLL_MS, log, signal }
+  const link = stack.use(await openChainLink(config.chain, paying, { mayWait: hasWork(journal) }))
   const { listen, announce } = config
   const node = await createNode({
     privateKey: keys.identity,
@@ -96,7 +130,12 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     start: false,
     ...(config.dht && { dht: 'server' as const }),
   })
-  return { keys, attester, chain, pricing, journal, node, peerId: node.peerId }
+  return { keys, attester, account: account.address, link, pricing, journal, node, peerId: node.peerId }
+}
+
+/** Pods to look after, or money to fetch. */
+function hasWork(journal: Journal): boolean {
+  return journal.pods(LIVE_PHASES).length > 0 || journal.unsettled().length > 0
 }
 
 type Base = Awaited<ReturnType<typeof openBase>>
@@ -132,13 +171,18 @@ type Machine = Awaited<ReturnType<typeof openMachine>>
 /** Pods, their money, and the rounds that keep both as they should be. */
 async function openPods(
   config: ProviderConfig,
-  { journal, chain, keys, runtime, front, log, stack }: Base & Machine & Owned,
+  { journal, link, keys, runtime, front, log, stack }: Base & Machine & Owned,
 ) {
   const { terms } = config
   const changes = new Changes()
   const meter = new Meter({ journal, clock: linuxBootClock(), account: keys.meter })
-  const policy = { claimAtLeast: terms.claimAtLeast, fundsGraceMs: terms.fundsGraceSeconds * 1000 }
-  const charger = new Charger({ journal, meter, chain, changes, log, ...policy })
+  const policy = {
+    ...terms,
+    fundsGraceMs: terms.fundsGraceSeconds * 1000,
+    keepDataMs: terms.keepDataSeconds * 1000,
+    reorgPatienceMs: terms.reorgPatienceSeconds * 1000,
+  }
+  const charger = new Charger({ journal, meter, link, changes, log, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
@@ -152,9 +196,9 @@ async function openPods(
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
   stack.use(
-    startRounds({ journal, runtime, keeper, charger, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
+    startRounds({ journal, runtime, keeper, charger, link, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
   )
-  return { changes, keeper, capacity: new Capacity(config.capacity, journal) }
+  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 
 type Pods = Awaited<ReturnType<typeof openPods>>
@@ -164,7 +208,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const {
     keys,
     attester,
-    chain,
+    link,
     journal,
     peerId,
     runtime,
@@ -179,26 +223,26 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const own = ownPayment(config, parts)
   const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
   const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
-  const quote = { capacity, pricing, own, account: keys.meter, peerId, ...offering }
+  const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
-  const status = { journal, runtime, changes, frontAddress }
+  const status = { journal, runtime, changes, frontAddress, funds: (row: PodRow) => parts.charger.funds(row) }
   const ours = { hpkePublicKey: keys.hpke.publicKey, meterAddress: fromAddress(keys.meter.address), peerId, claims }
   const room = { ports: config.ports, requireDiskSpace: () => requireDiskSpace(config.stateDir, diskReserveBytes) }
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,
-    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, chain, own, peerId, status, ...room },
-    lease: { keeper, status },
+    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, own, peerId, status, ...room },
+    lease: { keeper, charger: parts.charger, status },
   }
 }
 
-function ownPayment({ terms }: ProviderConfig, { chain, keys, pricing }: Base): OwnPayment {
+function ownPayment({ terms, chain }: ProviderConfig, { account, keys, pricing }: Base): OwnPayment {
   return {
     chainId: chain.chainId,
     escrow: chain.escrow,
-    provider: requireWallet(chain).account.address,
+    provider: account,
     meter: keys.meter.address,
     tokens: [toAddress(pricing.token)],
     minUnlockDelaySeconds: terms.minUnlockDelaySeconds,

@@ -8,6 +8,7 @@ import { appraise, type ExpectedStatement } from '@trusted-pods/protocol/attesta
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import { reportData, sessionId } from '@trusted-pods/protocol/attestation/statement.ts'
 import { isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { sha256 } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type AttestResponse,
   AttestResponseSchema,
   type Evidence,
+  EvidenceSchema,
   type Statement,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { type CapacityRequest, CapacityRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
@@ -52,6 +54,10 @@ class Attested {
   readonly verdict: Verdict
   /** SHA-256 of REPORT_DATA: names the session that manifests are sealed to. */
   readonly session: Uint8Array
+  /** SHA-256 of the encoded Evidence: what an exported receipt refers to. */
+  readonly evidenceDigest: Uint8Array
+  /** What was judged. */
+  readonly received: ReceivedEvidence
   /** X25519; born in the attested machine. */
   readonly hpkePublicKey: Uint8Array
   /** Signs quotes and receipts. */
@@ -65,10 +71,13 @@ class Attested {
   /** The encoded answer to the capacity request that went along; covered by the evidence. */
   readonly capacityResponse?: Uint8Array
 
-  constructor(connection: Connection, { verdict, statement, session, evidence }: Proof) {
+  constructor(connection: Connection, { verdict, statement, session, received, evidenceDigest }: Proof) {
     this.connection = connection
     this.verdict = verdict
     this.session = session
+    this.evidenceDigest = evidenceDigest
+    this.received = received
+    const { evidence } = received
     this.hpkePublicKey = statement.hpkePublicKey
     this.meter = toAddress(statement.meterAddress, 'ATTEST_EVIDENCE_MALFORMED')
     this.publisherPeerId = statement.publisherPeerId
@@ -87,7 +96,8 @@ export type AttestedPeer = Attested
 
 interface Proof {
   verdict: Verdict
-  evidence: Evidence
+  received: ReceivedEvidence
+  evidenceDigest: Uint8Array
   statement: Statement
   session: Uint8Array
 }
@@ -104,7 +114,8 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   const elapsedMs = performance.now() - startedAt
   const now = new Date()
   const expected = expectation(peer, nonce, options)
-  options.onEvidence?.({ evidence, expected, receivedAt: now })
+  const received = { evidence, expected, receivedAt: now }
+  options.onEvidence?.(received)
   const verdict = await appraise(evidence, { policy, now, elapsedMs, expected })
   if (!isAccepted(verdict, policy)) throw refused(verdict)
   if (elapsedMs > NONCE_LIFETIME_MS) {
@@ -119,7 +130,8 @@ export async function attest(peer: Peer, policy: Policy, options: AttestOptions 
   }
   return new Attested(peer.connection, {
     verdict,
-    evidence,
+    received,
+    evidenceDigest: await sha256(toBinary(EvidenceSchema, evidence)),
     statement,
     session: await sessionId(await reportData(statement)),
   })

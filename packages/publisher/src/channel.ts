@@ -14,6 +14,7 @@ import { type ChannelTerms, channelId, MIN_UNLOCK_DELAY_SECONDS } from '@trusted
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Hex, isAddressEqual } from 'viem'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseProvider, type LeaseStore } from './lease.ts'
+import { findOpening } from './opening.ts'
 import type { AgreedQuote } from './quote.ts'
 import { Secret } from './secret.ts'
 
@@ -82,8 +83,10 @@ export async function fundChannel(
   { leases, signal }: FundOptions,
 ): Promise<LeaseOf<'funded'>> {
   requirePayer(chain, lease)
-  const openTransaction = (await findOpening(chain, lease)) ?? (await open(chain, lease, signal))
-  const funded = inPhase(lease, { kind: 'funded', draft: lease.draft, openTransaction } as const)
+  const openTransaction = (await findOpenTransaction(chain, lease)) ?? (await open(chain, lease, signal))
+  const opening = await findOpening(chain, openTransaction)
+  const channel = { ...lease.channel, ...(opening && { opening }) }
+  const funded = inPhase({ ...lease, channel }, { kind: 'funded', draft: lease.draft, openTransaction } as const)
   await leases.save(funded)
   return funded
 }
@@ -167,14 +170,14 @@ async function open(chain: Chain, lease: LeaseOf<'opening'>, signal?: AbortSigna
   } catch (error) {
     // An earlier try of ours was mined in between: the contract lets an id be used once only.
     const found =
-      error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE' && (await findOpening(chain, lease))
+      error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE' && (await findOpenTransaction(chain, lease))
     if (found) return found
     throw error
   }
 }
 
 /** The transaction that opened the lease's channel; undefined: it is not on the chain. */
-async function findOpening(chain: Chain, { channel: { terms, sinceBlock } }: Lease): Promise<Hex | undefined> {
+async function findOpenTransaction(chain: Chain, { channel: { terms, sinceBlock } }: Lease): Promise<Hex | undefined> {
   const id = channelId(terms, chain)
   if (!(await readChannel(chain, id))) return undefined
   const read = chain.public.getContractEvents({

@@ -2,6 +2,7 @@
 import type { Libp2p } from '@libp2p/interface'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { LocalAccount } from 'viem'
 import { type AttestationNews, watchAttestation } from './attestation-watch.ts'
 import type { LeaseFacts, LeaseStore } from './lease.ts'
 import type { Relocate } from './relocate.ts'
@@ -17,6 +18,8 @@ export interface FollowOptions {
   policy?: Policy
   /** Remember receipts and verdicts between runs. */
   leases?: Pick<LeaseStore, 'receipts' | 'verdicts'>
+  /** Signs the vouchers that the provider asks for. */
+  voucherSigner?: LocalAccount
   /** Told when the way to the provider is lost, once until it is found again. */
   onLost?: (error: TrustedPodsError) => void
   /** Where the provider is now, when it does not answer where it was. */
@@ -29,13 +32,17 @@ export interface FollowOptions {
 export async function* followLease(
   node: Libp2p,
   lease: LeaseFacts,
-  { policy, leases = {}, onLost, relocate, signal }: FollowOptions,
+  { policy, leases = {}, voucherSigner, onLost, relocate, signal }: FollowOptions,
 ): AsyncGenerator<LeaseNews> {
   const over = new AbortController()
   const way = relocate ? { relocate } : {}
   const common = { ...way, follow: true, signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal }
   const { receipts, verdicts } = leases
-  const patience = { tries: Number.POSITIVE_INFINITY, ...(onLost && { onLost }) }
+  const patience = {
+    tries: Number.POSITIVE_INFINITY,
+    ...(onLost && { onLost }),
+    ...(voucherSigner && { voucherSigner }),
+  }
   const sources = [
     statusNews(watchStatus(node, lease, { ...common, ...patience, ...(receipts && { receipts }) })),
     ...(policy

@@ -9,7 +9,8 @@ import { TermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_p
 import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import { PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Hex } from 'viem'
-import type { Lease, LeaseFacts, LeasePhase, ProvisionDraft } from './lease.ts'
+import type { Lease, LeaseFacts, LeasePhase, LeaseProof, ProvisionDraft } from './lease.ts'
+import type { ChannelOpening } from './opening.ts'
 import { Secret } from './secret.ts'
 
 /** Rises when an older program could misread the file. */
@@ -29,12 +30,34 @@ export function leaseToJson(lease: Lease): string {
       terms: toJson(TermsSchema, toProtoTerms(channel.terms)),
       deposit: channel.deposit.toString(),
       sinceBlock: channel.sinceBlock.toString(),
+      ...(channel.opening && {
+        opening: { ...channel.opening, blockNumber: channel.opening.blockNumber.toString() },
+      }),
     },
     pricing: toJson(PricingTableSchema, lease.pricing),
     resources: lease.resources.map((resource) => toJson(ResourceSchema, resource)),
     simulated: lease.simulated,
+    ...(lease.proof && { proof: proofToJson(lease.proof) }),
   }
   return `${JSON.stringify({ ...facts, phase: phaseToJson(lease) }, undefined, 2)}\n`
+}
+
+function proofToJson({ quote, podDigest, evidenceDigest, authorization }: LeaseProof) {
+  const digests = { podDigest: toHex(podDigest), evidenceDigest: toHex(evidenceDigest) }
+  return { quote: toJson(SignedQuoteSchema, quote), ...digests, authorization: toHex(authorization) }
+}
+
+function readProof(root: Reader): { proof?: LeaseProof } {
+  if (root.field('proof') === undefined) return {}
+  const proof = root.at('proof')
+  return {
+    proof: {
+      quote: proof.message('quote', SignedQuoteSchema),
+      podDigest: bytesOf(proof.text('podDigest'), 'podDigest'),
+      evidenceDigest: bytesOf(proof.text('evidenceDigest'), 'evidenceDigest'),
+      authorization: bytesOf(proof.text('authorization'), 'authorization'),
+    },
+  }
 }
 
 function phaseToJson(phase: LeasePhase) {
@@ -89,11 +112,22 @@ function readFacts(root: Reader): LeaseFacts {
       terms,
       deposit: channel.integer('deposit'),
       sinceBlock: channel.integer('sinceBlock'),
+      ...readOpening(channel),
     },
     pricing: root.message('pricing', PricingTableSchema),
     resources: root.items('resources').map((value) => fromProtoJson(ResourceSchema, value, 'resources')),
     simulated: root.flag('simulated'),
+    ...readProof(root),
   }
+}
+
+function readOpening(channel: Reader): { opening?: ChannelOpening } {
+  if (channel.field('opening') === undefined) return {}
+  const opening = channel.at('opening')
+  const nonce = opening.field('nonce')
+  if (typeof nonce !== 'number' || !Number.isSafeInteger(nonce)) throw unreadable('nonce is no whole number')
+  const [transaction, blockHash] = [opening.hex('transaction'), opening.hex('blockHash')]
+  return { opening: { transaction, blockHash, blockNumber: opening.integer('blockNumber'), nonce } }
 }
 
 function readPhase(phase: Reader): LeasePhase {

@@ -9,6 +9,8 @@ import type { Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import type { Address, Hex } from 'viem'
+import type { ReceivedEvidence } from './attest.ts'
+import type { ChannelOpening } from './opening.ts'
 import type { Secret } from './secret.ts'
 import type { VerdictStore } from './verdict-summary.ts'
 
@@ -27,6 +29,19 @@ export interface LeaseFacts {
   readonly resources: readonly Resource[]
   /** The provider's evidence was simulated: nothing about this lease is confidential. */
   readonly simulated: boolean
+  /** What was agreed with whom, for people who were not there; of a pod that ran. */
+  readonly proof?: LeaseProof
+}
+
+/** Ties receipts to the quote, the pod and the evidence. Nothing of it is secret. */
+export interface LeaseProof {
+  readonly quote: SignedQuote
+  /** SHA-256 of the encoded Pod. */
+  readonly podDigest: Uint8Array
+  /** SHA-256 of the encoded Evidence that was accepted. */
+  readonly evidenceDigest: Uint8Array
+  /** The payer's word that this channel pays for this pod by this quote between these peers. */
+  readonly authorization: Uint8Array
 }
 
 export interface LeaseProvider {
@@ -45,6 +60,8 @@ export interface LeaseChannel {
   readonly deposit: bigint
   /** The chain's height before the channel was opened: where to look for it. */
   readonly sinceBlock: bigint
+  /** Once it was seen. */
+  readonly opening?: ChannelOpening
 }
 
 /** What provisioning sends, the same each time; secret: it opens the images. */
@@ -85,6 +102,8 @@ export interface LeaseStore {
   readonly receipts?: ReceiptStore
   /** What the provider proved last; without it a verdict that worsens is only seen by the run that saw a better one. */
   readonly verdicts?: VerdictStore
+  /** The evidence by which the provider of a running pod was accepted, for whoever wants to judge it later. */
+  readonly evidence?: { save(leaseId: string, received: ReceivedEvidence): Promise<void> }
 }
 
 /** Lies beside the records: who watches a pod must not write over a phase that another run has stored since. */
@@ -97,6 +116,7 @@ export interface ReceiptStore {
 
 /** The same lease in another phase; what the old phase owned, secrets included, is left behind. */
 export function inPhase<P extends LeasePhase>(lease: Lease, phase: P): LeaseFacts & P {
-  const { id, name, createdAt, provider, channel, pricing, resources, simulated } = lease
-  return { id, name, createdAt, provider, channel, pricing, resources, simulated, ...phase }
+  const { id, name, createdAt, provider, channel, pricing, resources, simulated, proof } = lease
+  const facts = { id, name, createdAt, provider, channel, pricing, resources, simulated }
+  return { ...facts, ...(proof && { proof }), ...phase }
 }

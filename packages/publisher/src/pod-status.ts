@@ -10,6 +10,7 @@ export type Phase =
   | 'opening'
   | 'starting'
   | 'running'
+  | 'suspended'
   | 'stopping'
   | 'stopped'
   | 'failed'
@@ -50,6 +51,7 @@ const PHASES: Record<PodPhase, Phase> = {
   [PodPhase.OPENING]: 'opening',
   [PodPhase.STARTING]: 'starting',
   [PodPhase.RUNNING]: 'running',
+  [PodPhase.SUSPENDED]: 'suspended',
   [PodPhase.STOPPING]: 'stopping',
   [PodPhase.STOPPED]: 'stopped',
   [PodPhase.FAILED]: 'failed',

@@ -13,7 +13,7 @@ import { PROVISION } from '@trusted-pods/protocol/wire/protocols.ts'
 import { sealPod } from '@trusted-pods/protocol/wire/seal.ts'
 import { isAddressEqual, type LocalAccount } from 'viem'
 import { type AttestedPeer, requireAttested } from './attest.ts'
-import { inPhase, type LeaseOf, type LeaseStore } from './lease.ts'
+import { inPhase, type LeaseOf, type LeaseProof, type LeaseStore } from './lease.ts'
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, RECONNECT_TRIES, waitBeforeTry } from './reconnect.ts'
 import { type LeaseStatus, readStatuses } from './status-stream.ts'
@@ -49,7 +49,10 @@ export async function* provision(
     try {
       peer ??= await reattest()
       yield* provisionOnce(peer, lease, { payer, receipts, ...(signal && { signal }) })
-      const running = inPhase(lease, { kind: 'running', openTransaction: lease.openTransaction } as const)
+      const proof = await proofOf(peer, lease, payer)
+      const phase = { kind: 'running', openTransaction: lease.openTransaction } as const
+      const running = inPhase({ ...lease, proof }, phase)
+      await leases.evidence?.save(lease.id, peer.received)
       await leases.save(running)
       return running
     } catch (error) {
@@ -102,6 +105,13 @@ async function provisionRequest(peer: AttestedPeer, lease: LeaseOf<'funded'>, pa
     authorization: await authorize(peer, lease, payer),
     idempotencyKey,
   }
+}
+
+/** What is left of the draft once its secrets are forgotten: enough to show others what was paid for. */
+async function proofOf(peer: AttestedPeer, lease: LeaseOf<'funded'>, payer: LocalAccount): Promise<LeaseProof> {
+  const { pod, quote } = lease.draft.reveal()
+  const authorization = await authorize(peer, lease, payer)
+  return { quote, podDigest: await podDigest(pod), evidenceDigest: peer.evidenceDigest, authorization }
 }
 
 async function authorize(peer: AttestedPeer, lease: LeaseOf<'funded'>, account: LocalAccount): Promise<Uint8Array> {

@@ -74,5 +74,6 @@ function agreement({ channel: { chainId, escrow, terms }, pricing, resources }: 
 
 function isNewer(receipt: VerifiedReceipt, before: VerifiedReceipt | undefined): boolean {
   if (!before) return true
+  if (receipt.usage.exit && !before.usage.exit) return true
   return receipt.cumulative > before.cumulative || receipt.usage.runningSeconds > before.usage.runningSeconds
 }

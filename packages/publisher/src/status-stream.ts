@@ -4,12 +4,14 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { StatusUpdate } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import type { Refusal } from '@trusted-pods/protocol/gen/trustedpods/v0/refusal_pb.ts'
 import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
+import { type FundsView, fundsOf } from './funds.ts'
 import type { LeaseFacts } from './lease.ts'
 import { type PodStatus, toPodStatus } from './pod-status.ts'
 import type { ReceiptView, ReceiptWatch } from './receipt-watch.ts'
 
 export interface LeaseStatus extends PodStatus {
   readonly receipt: ReceiptView
+  readonly funds: FundsView
 }
 
 /** Each message as a status, in order and about this pod.
@@ -24,7 +26,8 @@ export async function* readStatuses(
   for await (const update of updates) {
     if (isRefusal(update)) throwRefusal(update.refusal)
     checkUpdate(update, lease, wanted++)
-    yield { ...toPodStatus(update), receipt: await receipts.view(update.receipt) }
+    const receipt = await receipts.view(update.receipt)
+    yield { ...toPodStatus(update), receipt, funds: fundsOf(lease, receipt, update.funds) }
   }
 }
 

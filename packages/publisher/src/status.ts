@@ -6,7 +6,9 @@ import { StatusRequestSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/l
 import { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { requestStream } from '@trusted-pods/protocol/wire/exchange.ts'
 import { STATUS } from '@trusted-pods/protocol/wire/protocols.ts'
+import type { LocalAccount } from 'viem'
 import { dial, type Peer } from './dial.ts'
+import { giveVoucher, voucherFor } from './give-voucher.ts'
 import type { LeaseFacts, ReceiptStore } from './lease.ts'
 import { isFinal } from './pod-status.ts'
 import { type ReceiptWatch, watchReceipts } from './receipt-watch.ts'
@@ -17,6 +19,8 @@ import { type LeaseStatus, readStatuses } from './status-stream.ts'
 export interface WatchOptions {
   /** Go on with each change until the pod has ended; otherwise one status is all. */
   follow?: boolean
+  /** Signs the vouchers that the provider asks for, as far as verified receipts go; without it none is given. */
+  voucherSigner?: LocalAccount
   /** Remembers the newest receipt between runs; without it a receipt that falls is seen within one run only. */
   receipts?: ReceiptStore
   /** How often a lost connection is made again before it is given up on; RECONNECT_TRIES unless given. */
@@ -38,7 +42,7 @@ export interface ReadOptions extends Pick<WatchOptions, 'follow' | 'signal'> {
 export async function* watchStatus(
   node: Libp2p,
   lease: LeaseFacts,
-  { follow = false, receipts, tries = RECONNECT_TRIES, onLost, relocate, signal }: WatchOptions = {},
+  { follow = false, voucherSigner, receipts, tries = RECONNECT_TRIES, onLost, relocate, signal }: WatchOptions = {},
 ): AsyncGenerator<LeaseStatus> {
   const watch = watchReceipts(lease, receipts)
   for (let made = 1; ; made++) {
@@ -46,6 +50,8 @@ export async function* watchStatus(
       await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...(signal && { signal }) })
       for await (const status of readStatus(peer, lease, { follow, watch, ...(signal && { signal }) })) {
         made = 1
+        const sum = voucherSigner && voucherFor(lease, status)
+        if (sum) await giveVoucher(peer.connection, lease, sum, { account: voucherSigner, ...(signal && { signal }) })
         yield status
         if (!follow || isFinal(status.phase)) return
       }

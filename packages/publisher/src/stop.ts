@@ -5,7 +5,8 @@
 import type { Libp2p } from '@libp2p/interface'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
-import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import { settleOutbox } from '@trusted-pods/protocol/chain/settle-outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
   type Settlement,
@@ -19,6 +20,7 @@ import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { requirePayer } from './channel.ts'
 import { dial } from './dial.ts'
 import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
+import { isRemoved, makeVoid } from './opening.ts'
 import { type ReceiptView, watchReceipts } from './receipt-watch.ts'
 import { isLostConnection, whileLost } from './reconnect.ts'
 import type { Relocate } from './relocate.ts'
@@ -122,7 +124,7 @@ function requireSettlement({ result }: StopResponse): Settlement {
  * The chain shows no channel. An endpoint that lags shows none either: only for a lease that was never seen to be opened can it
  * mean that there is none.
  */
-function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> | StopOutcome {
+async function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
   switch (lease.kind) {
     case 'opening':
       return neverOpened(chain, lease, options)
@@ -131,8 +133,25 @@ function withoutChannel(chain: Chain, lease: Lease, options: StopOptions): Promi
     case 'funded':
     case 'running':
     case 'closing':
-      throw notShown(lease)
+      return removed(chain, lease, options)
   }
+}
+
+/** What a reorganisation has removed is not in the channel but in the wallet, and stays there once the opening can never be mined. */
+async function removed(
+  chain: Chain,
+  lease: Lease,
+  { leases, signal, report = () => {} }: StopOptions,
+): Promise<StopOutcome> {
+  const { opening } = lease.channel
+  if (!opening || !(await isRemoved(chain, opening))) throw notShown(lease)
+  report('a reorganisation of the chain has removed the deposit: making sure that it stays in the wallet')
+  await makeVoid(chain, opening, signal)
+  if (await channelOf(chain, lease)) throw notShown(lease, 'one and the same state of the channel')
+  const reason = 'its deposit was removed by a reorganisation'
+  const record = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason } as const)
+  await leases.save(record)
+  return ended(record)
 }
 
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */
@@ -147,6 +166,13 @@ async function neverOpened(chain: Chain, lease: LeaseOf<'opening'>, { leases }: 
 /** @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE from an endpoint that is behind the lease, CHANNEL_NOT_FOUND while a transaction waits. */
 async function requireNothingPending(chain: Chain, { channel }: LeaseFacts): Promise<void> {
   const { payer } = channel.terms
+  const left = await requireWallet(chain).inTurn(() => settleOutbox(chain))
+  if (left.waiting.length > 0 || left.mined.length > 0) {
+    throw new TrustedPodsError(
+      'CHANNEL_NOT_FOUND',
+      'a transaction of an earlier run was still on its way and may open the channel: try again in a moment',
+    )
+  }
   const count = (blockTag: 'latest' | 'pending') =>
     fromChain('reading the nonce', chain.public.getTransactionCount({ address: payer, blockTag }))
   const height = fromChain('reading the block number', chain.public.getBlockNumber({ cacheTime: 0 }))

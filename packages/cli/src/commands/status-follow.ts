@@ -6,8 +6,10 @@ import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { AttestationNews } from '@trusted-pods/publisher/attestation-watch.ts'
 import { followLease } from '@trusted-pods/publisher/follow-lease.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import { channelPayer } from '@trusted-pods/publisher/payment.ts'
 import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
+import type { LocalAccount } from 'viem'
 import { type Config, loadConfig } from '../config.ts'
 import { loadPolicy, openLeases, openNode, openPayingChain } from '../connections.ts'
 import type { Context } from '../context.ts'
@@ -21,6 +23,7 @@ import { relocation } from '../registry.ts'
 import { endLease } from './stop.ts'
 
 export interface FollowFlags {
+  vouchers?: boolean
   policy?: string
   onRefused?: Reaction
   onExpired?: Reaction
@@ -63,14 +66,30 @@ export async function loadPolicyAloud({ output }: Context, config: Config, file?
   return undefined
 }
 
+/** The wallet that signs vouchers, where that was asked for. */
+export async function voucherSigner(
+  context: Context,
+  config: Config,
+  { vouchers = false }: FollowFlags,
+): Promise<{ voucherSigner?: LocalAccount }> {
+  return vouchers ? { voucherSigner: channelPayer(await openPayingChain(config, context)) } : {}
+}
+
+/** What the user may want to do about a pod that stands so. */
+export function tellWays({ output }: Context, lease: Lease, { phase, funds }: LeaseStatus): void {
+  if (funds.isLow && (phase === 'running' || phase === 'suspended'))
+    output.next(`trustedpods fund ${shortId(lease.id)} <amount>`)
+  if (isFinal(phase)) output.next(`trustedpods stop ${shortId(lease.id)}`)
+}
+
 function chosenReactions({ onRefused, onExpired }: FollowFlags, configured: Reactions = ONLY_TELL): Reactions {
   return { refused: onRefused ?? configured.refused, expired: onExpired ?? configured.expired }
 }
 
-function tellStatus({ output }: Context, lease: Lease, seen: LeaseStatus): ExitCode {
+function tellStatus(context: Context, lease: Lease, seen: LeaseStatus): ExitCode {
+  const { output } = context
   output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
-  if (!isFinal(seen.phase)) return EXIT.OK
-  output.next(`trustedpods stop ${shortId(lease.id)}`)
+  tellWays(context, lease, seen)
   return seen.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
 }
 

@@ -6,6 +6,7 @@ import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
 import { watchStatus } from '@trusted-pods/publisher/status.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import { type Command, Option } from 'commander'
+import type { LocalAccount } from 'viem'
 import { loadConfig } from '../config.ts'
 import { findLease, LEASE_ARGUMENT, openLeases, openNode } from '../connections.ts'
 import type { Context } from '../context.ts'
@@ -17,7 +18,7 @@ import { tellWaiting } from '../patience.ts'
 import { REACTIONS } from '../reactions.ts'
 import { relocation } from '../registry.ts'
 import type { Run } from './command.ts'
-import { type FollowFlags, follow, loadPolicyAloud } from './status-follow.ts'
+import { type FollowFlags, follow, loadPolicyAloud, tellWays, voucherSigner } from './status-follow.ts'
 
 interface StatusFlags extends FollowFlags {
   follow?: boolean
@@ -34,6 +35,7 @@ export function addStatus(program: Command, run: Run): void {
       '-f, --follow',
       'go on with each change, and attest again before each verdict ends; with -o json one object a line',
     )
+    .option('--vouchers', 'sign the vouchers that the provider asks for, as far as verified receipts go')
     .option('--policy <file>', 'policy in place of the configured one')
     .addOption(
       new Option('--on-refused <reaction>', 'with --follow, when the policy refuses the provider').choices(REACTIONS),
@@ -62,25 +64,36 @@ async function status(context: Context, reference: string | undefined, flags: St
 
 async function showOnce(context: Context, lease: Lease, flags: StatusFlags): Promise<ExitCode> {
   const { output } = context
-  const policy = await loadPolicyAloud(context, await loadConfig(context.configPath), flags.policy)
-  const [seen, attestation] = await ask(context, lease, policy)
+  const config = await loadConfig(context.configPath)
+  const policy = await loadPolicyAloud(context, config, flags.policy)
+  const [seen, attestation] = await ask(context, lease, { policy, ...(await voucherSigner(context, config, flags)) })
   output.result(formatStatus(lease, seen, output.colours, attestation), {
     ...statusJson(lease, seen),
     ...(attestation && { attestation: attestationJson(attestation) }),
   })
-  if (isFinal(seen.phase) || attestation?.kind === 'refused') output.next(`trustedpods stop ${shortId(lease.id)}`)
+  tellWays(context, lease, seen)
+  if (attestation?.kind === 'refused' && !isFinal(seen.phase)) output.next(`trustedpods stop ${shortId(lease.id)}`)
   if (seen.phase === 'failed') return EXIT.WORKLOAD_FAILED
   return attestation?.kind === 'refused' ? EXIT.ATTESTATION_REFUSED : EXIT.OK
 }
 
+interface Asked {
+  policy: Policy | undefined
+  voucherSigner?: LocalAccount
+}
+
 /** Both at the same time: what the provider says, and what it proves. */
-async function ask(context: Context, lease: Lease, policy?: Policy): Promise<[LeaseStatus, AttestationNews?]> {
+async function ask(
+  context: Context,
+  lease: Lease,
+  { policy, ...signer }: Asked,
+): Promise<[LeaseStatus, AttestationNews?]> {
   const { receipts, verdicts } = openLeases(context)
   const { signal } = context
   await using own = await openNode(context)
   using _ = tellWaiting(context.output, 'the provider to answer')
   const way = { ...relocation(context), signal }
-  const status = firstOf(watchStatus(own.node, lease, { receipts, ...way }))
+  const status = firstOf(watchStatus(own.node, lease, { receipts, ...signer, ...way }))
   if (!policy) return [await status]
   return await Promise.all([status, firstOf(watchAttestation(own.node, lease, { policy, verdicts, ...way }))])
 }

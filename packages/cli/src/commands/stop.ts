@@ -53,6 +53,10 @@ export async function endLease(context: Context, lease: Lease): Promise<void> {
     output.progress(`warning: the last receipt does not hold: ${outcome.receipt.reason}`)
   if (outcome.kind === 'waiting')
     output.next(`trustedpods stop ${shortId(lease.id)}   # from ${outcome.closeAt.toISOString()} on`)
+  else if (outcome.receipt.kind === 'verified')
+    output.next(
+      `trustedpods receipts ${shortId(lease.id)} --export receipt.json   # what it cost, for anybody to verify`,
+    )
 }
 
 function formatOutcome(outcome: StopOutcome): string {

@@ -7,12 +7,17 @@ import {
   createPublicClient,
   defineChain,
   fallback,
+  type Hex,
   http,
   type LocalAccount,
   type PublicClient,
 } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
+import { requireEscrowCode } from './escrow-code.ts'
+import type { ExternalSigner } from './external-signer.ts'
+import { guardedHttp, type Heads, RPC_TIMEOUT_MS } from './guarded-transport.ts'
+import type { OutboxStore } from './outbox.ts'
 import { createWallet, type Wallet } from './wallet.ts'
 
 /** A chain and the endpoints through which it is reached, the first one preferred. */
@@ -20,6 +25,8 @@ export interface ChainEndpoints {
   readonly chainId: number
   /** http or https URLs. */
   readonly rpc: readonly string[]
+  /** An endpoint whose newest block is older than this is not believed; for chains that make blocks all the time. */
+  readonly maxHeadAgeSeconds?: number
 }
 
 export interface ChainConfig extends ChainEndpoints {
@@ -27,11 +34,19 @@ export interface ChainConfig extends ChainEndpoints {
   readonly registry: Address
   /** The token to pay in, where one is set. */
   readonly token?: Address
+  /** Keccak-256 of the code of an escrow that this program was not built with, and that is accepted all the same. */
+  readonly escrowCodeHash?: Hex
 }
 
 export interface ConnectOptions {
   /** Who sends transactions; without it the chain can only be read. */
-  readonly account?: LocalAccount
+  readonly account?: LocalAccount | ExternalSigner
+  /** Where its transactions survive this process; without it they are known to this process alone. */
+  readonly outbox?: OutboxStore
+  /** A transaction that is not mined after this long offers more for gas. */
+  readonly raiseFeeAfterMs?: number
+  /** Most that one unit of gas may cost, wei; without it whatever the chain asks. */
+  readonly maxFeePerGas?: bigint
   /** Blocks, its own one included, before a transaction counts. */
   readonly confirmations?: number
   /** How often an awaited transaction is asked for. */
@@ -45,6 +60,8 @@ export interface ChainNode {
   readonly public: PublicClient
   readonly wallet: Wallet | undefined
   readonly confirmations: number
+  readonly raiseFeeAfterMs: number
+  readonly maxFeePerGas: bigint | undefined
 }
 
 /** A chain with our contracts. `channelId(terms, chain)` takes it as the escrow's place. */
@@ -54,14 +71,14 @@ export interface Chain extends ChainNode {
   readonly token: Address | undefined
 }
 
-/** 10 s for one request: past it the next endpoint is tried. */
-export const RPC_TIMEOUT_MS = 10_000
 /** Rounds through all endpoints after the first, 150 and 300 ms later: a hiccup is bridged, an outage is told. */
 const RPC_RETRIES = 2
 /** One block is enough where a reorganisation costs less than the pod's first minutes; raise it for large deposits. */
 export const DEFAULT_CONFIRMATIONS = 1
 /** 1 s: an anvil or L2 block takes about as long. */
 export const DEFAULT_POLLING_INTERVAL_MS = 1_000
+/** Two to three 12-second blocks: a transaction that was priced well is in one of them. */
+export const DEFAULT_RAISE_FEE_AFTER_MS = 30_000
 
 /**
  * A chain whose id is right at every endpoint that answers, and that has code at both contract addresses.
@@ -70,7 +87,8 @@ export const DEFAULT_POLLING_INTERVAL_MS = 1_000
 export async function connectChain(config: ChainConfig, options: ConnectOptions = {}): Promise<Chain> {
   const node = await connectNode(config, options)
   const { escrow, registry, token } = config
-  await Promise.all([requireCode(node, escrow, 'escrow'), requireCode(node, registry, 'registry')])
+  const [code] = await Promise.all([requireCode(node, escrow, 'escrow'), requireCode(node, registry, 'registry')])
+  await requireEscrowCode(node, escrow, { code, ...(config.escrowCodeHash && { allowed: [config.escrowCodeHash] }) })
   return { ...node, escrow, registry, token }
 }
 
@@ -87,13 +105,19 @@ export async function connectNode(endpoints: ChainEndpoints, options: ConnectOpt
   })
   const client: PublicClient = createPublicClient({
     chain,
-    transport: fallback(rpc.map(transport), { retryCount: RPC_RETRIES }),
+    transport: fallback(guardedTransports(endpoints), { retryCount: RPC_RETRIES }),
     pollingInterval: options.pollingIntervalMs ?? DEFAULT_POLLING_INTERVAL_MS,
     // A cached head would hide the block that a transaction has just made.
     cacheTime: 0,
   })
-  const wallet = options.account === undefined ? undefined : createWallet(options.account)
-  return { chainId, public: client, wallet, confirmations: options.confirmations ?? DEFAULT_CONFIRMATIONS }
+  return {
+    chainId,
+    public: client,
+    wallet: options.account && createWallet(options.account, options.outbox),
+    confirmations: options.confirmations ?? DEFAULT_CONFIRMATIONS,
+    raiseFeeAfterMs: options.raiseFeeAfterMs ?? DEFAULT_RAISE_FEE_AFTER_MS,
+    maxFeePerGas: options.maxFeePerGas,
+  }
 }
 
 /** @throws TrustedPodsError CHANNEL_WALLET when the chain was connected without an account. */
@@ -103,9 +127,11 @@ export function requireWallet(node: ChainNode): Wallet {
   return node.wallet
 }
 
-/** Without a count of its own, which would multiply with that of the fallback around it. */
-function transport(url: string) {
-  return http(url, { timeout: RPC_TIMEOUT_MS })
+/** Without a count of retries of their own, which would multiply with that of the fallback around them. */
+function guardedTransports({ chainId, rpc, maxHeadAgeSeconds }: ChainEndpoints) {
+  const heads: Heads = new Map()
+  const maxHeadAgeMs = maxHeadAgeSeconds === undefined ? undefined : maxHeadAgeSeconds * 1000
+  return rpc.map((url) => guardedHttp(url, { chainId, host: hostOf(url), heads, maxHeadAgeMs }))
 }
 
 /** Asks every endpoint, so that the second of a list cannot lead to another chain on the day that the first one fails. */
@@ -114,7 +140,9 @@ async function checkChainIds({ chainId, rpc }: ChainEndpoints): Promise<void> {
   if (hosts.length === 0) throw new TrustedPodsError('CHANNEL_WRONG_CHAIN', 'no RPC URL is given, wanted at least one')
   const answers = await Promise.allSettled(
     rpc.map((url) =>
-      createPublicClient({ transport: fallback([transport(url)], { retryCount: RPC_RETRIES }) }).getChainId(),
+      createPublicClient({
+        transport: fallback([http(url, { timeout: RPC_TIMEOUT_MS })], { retryCount: RPC_RETRIES }),
+      }).getChainId(),
     ),
   )
   for (const [i, answer] of answers.entries()) {
@@ -136,9 +164,9 @@ function hostOf(url: string): string {
   return parsed.host
 }
 
-async function requireCode(node: ChainNode, address: Address, what: string): Promise<void> {
+async function requireCode(node: ChainNode, address: Address, what: string): Promise<Hex> {
   const code = await fromChain(`reading the ${what} contract`, node.public.getCode({ address }))
-  if (code !== undefined && code !== '0x') return
+  if (code !== undefined && code !== '0x') return code
   throw new TrustedPodsError(
     'CHANNEL_WRONG_CHAIN',
     `there is no ${what} contract at ${address} on chain ${node.chainId}`,

@@ -88,16 +88,18 @@ test('a transaction that could not be handed over is CHANNEL_RPC_UNAVAILABLE, an
   assert.equal(await tokenBalance(node, { token: dev.config.token, account: to }), 1n)
 })
 
-test('transactions are handed over one after the other: one that fails on the way leaves no gap for the next', async () => {
+test('a transaction that no node took is not forgotten: it goes out before the next, and both are mined', async () => {
   await using faulty = await startFaultyRpc(dev.anvil.rpc)
   const node = await connectNode({ ...dev.config, rpc: [faulty.rpc] }, { account: dev.anvil.account(6), ...POLLING })
   const to = newAddress()
   faulty.fail('status-500', { method: /^eth_sendRawTransaction$/, times: 1 })
   const sends = [1n, 2n].map((amount) => mintTestToken(node, { token: dev.config.token, to, amount }))
-  const [first, second] = await Promise.allSettled(sends)
-  assert.deepEqual([first?.status, second?.status].toSorted(), ['fulfilled', 'rejected'])
-  const minted = first?.status === 'fulfilled' ? 1n : 2n
-  assert.equal(await tokenBalance(node, { token: dev.config.token, account: to }), minted)
+  const results = await Promise.allSettled(sends)
+  assert.deepEqual(results.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+  const [failed] = results.filter((result) => result.status === 'rejected')
+  assert.ok(failed?.reason instanceof TrustedPodsError)
+  assert.equal(failed.reason.code, 'CHANNEL_RPC_UNAVAILABLE')
+  assert.equal(await tokenBalance(node, { token: dev.config.token, account: to }), 3n)
 })
 
 test('a transaction that reverts once it is mined is refused with the reason of the contract', async () => {

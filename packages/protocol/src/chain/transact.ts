@@ -1,11 +1,15 @@
 /**
- * Sends a transaction and waits until it is mined: simulated first, so that a refusal costs nothing and has a name; signed here, so
- * that its hash is known before anything can go wrong on the way. Spec: spec/PAYMENT.md#chain.
+ * Sends a transaction and waits until it is mined: simulated first, so that a refusal costs nothing and has a name; stored before it
+ * is handed over, so that nothing that dies in between can lose or double it. Spec: spec/PAYMENT.md#outbox.
  */
-import { type Abi, type Address, getAddress, type Hex, keccak256, type TransactionReceipt } from 'viem'
+import { type Abi, type Address, getAddress, type Hex, type TransactionReceipt } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
-import { fromChain, toCallError, toSendError } from './chain-error.ts'
+import { awaitMined, MINED_TIMEOUT_MS } from './await-mined.ts'
+import { toCallError } from './chain-error.ts'
 import { type ChainNode, requireWallet } from './client.ts'
+import type { OutboxEntry } from './outbox.ts'
+import { settleOutbox } from './settle-outbox.ts'
+import { submit, target } from './submit.ts'
 import type { Wallet } from './wallet.ts'
 
 export interface Call {
@@ -16,6 +20,8 @@ export interface Call {
   readonly abi: Abi
   /** For messages: "opening the channel". */
   readonly what: string
+  /** What it is for, where an earlier try of the same thing has other data. */
+  readonly intent?: string
 }
 
 export interface TransactOptions {
@@ -29,30 +35,87 @@ export interface Mined {
   readonly gasUsed: bigint
   /** The contract that it created, if any. */
   readonly contract: Address | undefined
+  /** An earlier process had sent it, and did not live to see it mined: nothing was sent now. */
+  readonly isEarlier?: true
 }
 
 /** Gas is estimated at one block and used at a later one. */
 const GAS_MARGIN_PERCENT = 120n
-/** Ten 12-second blocks: past it nothing is known, and the hash in the message tells where to look. */
-export const MINED_TIMEOUT_MS = 120_000
 
 /**
+ * The same call that an earlier process left on its way is waited for, not sent a second time.
  * @throws TrustedPodsError CHANNEL_WALLET without an account, CHANNEL_NO_FUNDS without gas coin, the code of the contract's refusal,
  * CHANNEL_TRANSACTION_FAILED when refused by the node, reverted or not mined in time, CHANNEL_RPC_UNAVAILABLE.
  */
 export async function transact(node: ChainNode, call: Call, { signal }: TransactOptions = {}): Promise<Mined> {
   signal?.throwIfAborted()
   const wallet = requireWallet(node)
-  const gas = await estimateGas(node, wallet, call)
-  const hash = await wallet.inTurn(() => send(node, wallet, { call, gas, signal }))
-  const receipt = await waitUntilMined(node, hash, { what: call.what, signal })
+  if (wallet.external) return await transactByWallet(node, wallet, call)
+  const left = await wallet.inTurn(() => takeUp(node, wallet, call))
+  if (left?.receipt) return { ...minedOf(left.receipt), isEarlier: true }
+  const entry = left?.entry ?? (await handIn(node, wallet, call, signal))
+  const receipt = await awaitMined(node, entry, { signal })
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
-  return {
-    transaction: hash,
-    blockNumber: receipt.blockNumber,
-    gasUsed: receipt.gasUsed,
-    contract: receipt.contractAddress ? getAddress(receipt.contractAddress) : undefined,
-  }
+  return { ...minedOf(receipt), ...(left && { isEarlier: true }) }
+}
+
+/** The signer chooses nonce and fees, and may replace the transaction by one that pays more. */
+async function transactByWallet(node: ChainNode, wallet: Wallet, call: Call): Promise<Mined> {
+  const gas = await estimateGas(node, wallet, call)
+  const { to, data } = call
+  const hash = await wallet.inTurn(async () => wallet.external?.sendTransaction({ to, data, gas }) ?? '0x')
+  const options = { hash, confirmations: node.confirmations, timeout: MINED_TIMEOUT_MS }
+  const receipt = await node.public.waitForTransactionReceipt(options).catch((cause: unknown) => {
+    throw new TrustedPodsError(
+      'CHANNEL_TRANSACTION_FAILED',
+      `${call.what}: transaction ${hash} is not known to be mined; it still may be`,
+      { cause },
+    )
+  })
+  if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
+  return minedOf(receipt)
+}
+
+function minedOf({ transactionHash, blockNumber, gasUsed, contractAddress }: TransactionReceipt): Mined {
+  const contract = contractAddress ? getAddress(contractAddress) : undefined
+  return { transaction: transactionHash, blockNumber, gasUsed, contract }
+}
+
+interface Left {
+  readonly entry: OutboxEntry
+  /** It is mined, and did what was asked. */
+  readonly receipt?: TransactionReceipt
+}
+
+/** The same call, where an earlier process left it on its way; whatever else was left goes on too. */
+async function takeUp(node: ChainNode, wallet: Wallet, call: Call): Promise<Left | undefined> {
+  const { waiting, mined } = await settleOutbox(node)
+  const done = mined.find(({ entry, receipt }) => isSame(entry, call) && receipt.status === 'success')
+  if (done) return done
+  const entry = waiting.find((waits) => isSame(waits, call))
+  if (entry) wallet.awaited.add(entry.nonce)
+  return entry && { entry }
+}
+
+function isSame(entry: OutboxEntry, { to, data, intent }: Call): boolean {
+  return intent === undefined ? entry.to === to && entry.data === data : entry.intent === intent
+}
+
+/** Simulated, and then stored and sent when it is its turn. */
+async function handIn(
+  node: ChainNode,
+  wallet: Wallet,
+  call: Call,
+  signal: AbortSignal | undefined,
+): Promise<OutboxEntry> {
+  const gas = await estimateGas(node, wallet, call)
+  return await wallet.inTurn(async () => {
+    signal?.throwIfAborted()
+    const { what, intent, to, data } = call
+    const entry = await submit(node, { what, ...(intent !== undefined && { intent }), to, data, gas })
+    wallet.awaited.add(entry.nonce)
+    return entry
+  })
 }
 
 /** At the pending block: the cap of a channel grows with its time, and an idle chain's latest block may be old. */
@@ -62,75 +125,6 @@ async function estimateGas(node: ChainNode, { account }: Wallet, { to, data, abi
     return (gas * GAS_MARGIN_PERCENT) / 100n
   } catch (error) {
     throw toCallError(what, error, abi)
-  }
-}
-
-interface Send {
-  readonly call: Call
-  readonly gas: bigint
-  readonly signal: AbortSignal | undefined
-}
-
-async function send(node: ChainNode, wallet: Wallet, { call, gas, signal }: Send): Promise<Hex> {
-  signal?.throwIfAborted()
-  const { account, nonces } = wallet
-  const fees = await fromChain('reading the fees', node.public.estimateFeesPerGas())
-  await requireGasCoin(node, account.address, gas * fees.maxFeePerGas)
-  const place = { address: account.address, chainId: node.chainId }
-  const nonce = await fromChain('reading the nonce', nonces.consume({ ...place, client: node.public }))
-  const { maxFeePerGas, maxPriorityFeePerGas } = fees
-  const fields = { chainId: node.chainId, nonce, gas, maxFeePerGas, maxPriorityFeePerGas, data: call.data }
-  const raw = await account.signTransaction({ type: 'eip1559', ...fields, ...target(call.to) })
-  const hash = keccak256(raw)
-  try {
-    await node.public.sendRawTransaction({ serializedTransaction: raw })
-  } catch (error) {
-    nonces.reset(place)
-    // A retry of a request whose answer was lost is refused although the first one was taken.
-    if (!(await isKnown(node, hash))) throw toSendError(`${call.what} (transaction ${hash})`, error)
-  }
-  return hash
-}
-
-function target(to: Address | undefined): { to?: Address } {
-  return to === undefined ? {} : { to }
-}
-
-async function requireGasCoin(node: ChainNode, address: Address, wei: bigint): Promise<void> {
-  const balance = await fromChain('reading the gas balance', node.public.getBalance({ address }))
-  if (balance >= wei) return
-  throw new TrustedPodsError(
-    'CHANNEL_NO_FUNDS',
-    `${address} has ${balance} wei of the chain's coin, the transaction may need ${wei} wei for gas`,
-  )
-}
-
-async function isKnown(node: ChainNode, hash: Hex): Promise<boolean> {
-  try {
-    await node.public.getTransaction({ hash })
-    return true
-  } catch {
-    // Not found, or no answer: the caller reports the send's own error, which names the hash.
-    return false
-  }
-}
-
-interface Wait {
-  readonly what: string
-  readonly signal: AbortSignal | undefined
-}
-
-async function waitUntilMined(node: ChainNode, hash: Hex, { what, signal }: Wait): Promise<TransactionReceipt> {
-  const options = { hash, confirmations: node.confirmations, timeout: MINED_TIMEOUT_MS }
-  try {
-    return await orAborted(node.public.waitForTransactionReceipt(options), signal)
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw new TrustedPodsError(
-      'CHANNEL_TRANSACTION_FAILED',
-      `${what}: transaction ${hash} is not known to be mined; it still may be`,
-      { cause: error },
-    )
   }
 }
 
@@ -151,12 +145,4 @@ async function revertReason(
     'CHANNEL_TRANSACTION_FAILED',
     `${call.what}: transaction ${transactionHash} reverted in block ${blockNumber}`,
   )
-}
-
-function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', abort))
 }

@@ -1,15 +1,20 @@
-/** An account that sends transactions: one at a time, so that a failed send leaves no gap of nonces behind it. */
-import type { LocalAccount, NonceManager } from 'viem'
-import { createNonceManager, jsonRpc } from 'viem/nonce'
+/** An account that sends transactions: one at a time, each remembered until it is mined. */
+import type { LocalAccount } from 'viem'
+import type { ExternalSigner } from './external-signer.ts'
+import { memoryOutbox, type OutboxStore } from './outbox.ts'
 
 export interface Wallet {
   readonly account: LocalAccount
-  readonly nonces: NonceManager
+  readonly outbox: OutboxStore
+  /** Set where another program has the key, and with it the nonces. */
+  readonly external?: ExternalSigner
+  /** Nonces that somebody in this process waits for. */
+  readonly awaited: Set<number>
   /** Runs `send` after every send before it has ended, well or badly. */
   inTurn<T>(send: () => Promise<T>): Promise<T>
 }
 
-export function createWallet(account: LocalAccount): Wallet {
+export function createWallet(signer: LocalAccount | ExternalSigner, outbox: OutboxStore = memoryOutbox()): Wallet {
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(send: () => Promise<T>): Promise<T> => {
     const sent = last.then(send)
@@ -17,5 +22,8 @@ export function createWallet(account: LocalAccount): Wallet {
     last = sent.catch(() => undefined)
     return sent
   }
-  return { account, nonces: createNonceManager({ source: jsonRpc() }), inTurn }
+  const common = { outbox, awaited: new Set<number>(), inTurn }
+  return 'sendTransaction' in signer
+    ? { account: signer.account, external: signer, ...common }
+    : { account: signer, ...common }
 }

@@ -78,6 +78,15 @@ export const STOP = {
   streamsPerConnection: 2,
 } as const satisfies ProtocolLimits
 
+/** A signature and nothing more. */
+export const VOUCHER = {
+  id: '/trusted-pods/voucher/0.0.1',
+  requestBytes: 1 * KIB,
+  responseBytes: 4 * KIB,
+  timeoutMs: 10_000,
+  streamsPerConnection: 2,
+} as const satisfies ProtocolLimits
+
 /** The publisher serves, the provider pulls: at most 16 blocks asked for at once, 1 MiB and its frame each. */
 export const BLOCKS = {
   id: '/trusted-pods/blocks/0.0.1',

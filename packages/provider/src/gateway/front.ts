@@ -37,6 +37,8 @@ export interface Front {
    * Nothing happens for a pod whose route was removed. @throws TrustedPodsError PROVISION_BAD_POD for what is no host name,
    * QUOTE_HOST_TAKEN while it is another pod's. */
   setRoute(httpHost: string, target: PodTarget): void
+  /** Takes the host from this pod until it is set again. */
+  pauseRoute(httpHost: string, podId: string): void
   /** Takes the host from this pod, for good; nothing happens to another pod's. */
   removeRoute(httpHost: string, podId: string): void
   /** Breaks off what is under way. */
@@ -57,6 +59,7 @@ export async function startFront(options: FrontOptions): Promise<Front> {
   return {
     address,
     setRoute: (httpHost, target) => routes.set(httpHost, target),
+    pauseRoute: (httpHost, podId) => routes.pause(httpHost, podId),
     removeRoute: (httpHost, podId) => routes.remove(httpHost, podId),
     close: () => closeServer(server, upgraded),
   }

@@ -59,3 +59,18 @@ test('what is remembered of ended pods is bounded, the oldest going first', () =
   assert.equal(routes.find('h0.example')?.podId, old)
   assert.equal(routes.find('h1.example'), undefined)
 })
+
+test('a route that is paused is gone until it is set again; one that is removed stays gone', () => {
+  const routes = new Routes()
+  const target = { address: '127.0.0.1', port: 80, podId: 'a' }
+  routes.set('a.example', target)
+  routes.pause('a.example', 'b')
+  assert.ok(routes.find('a.example'))
+  routes.pause('a.example', 'a')
+  assert.equal(routes.find('a.example'), undefined)
+  routes.set('a.example', target)
+  assert.ok(routes.find('a.example'))
+  routes.remove('a.example', 'a')
+  routes.set('a.example', target)
+  assert.equal(routes.find('a.example'), undefined)
+})

@@ -43,10 +43,16 @@ export class Routes {
     }
   }
 
+  /** Takes the host from this pod until it is set again: for one that is suspended. */
+  pause(httpHost: string, podId: string): void {
+    const host = hostOf(httpHost) ?? ''
+    if (this.#routes.get(host)?.podId === podId) this.#routes.delete(host)
+  }
+
   /** Takes the host from this pod, for good; that of another pod stays. */
   remove(httpHost: string, podId: string): void {
     const host = hostOf(httpHost) ?? ''
-    if (this.#routes.get(host)?.podId === podId) this.#routes.delete(host)
+    this.pause(host, podId)
     this.#ended.add(`${podId} ${host}`)
     const [oldest] = this.#ended
     if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest)

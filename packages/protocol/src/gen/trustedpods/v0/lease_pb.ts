@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/lease.proto.
  */
 export const file_trustedpods_v0_lease: GenFile = /*@__PURE__*/
-  fileDesc("Chp0cnVzdGVkcG9kcy92MC9sZWFzZS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiLwoNU3RhdHVzUmVxdWVzdBIOCgZwb2RfaWQYASABKAwSDgoGZm9sbG93GAIgASgIIk4KC0xvZ3NSZXF1ZXN0Eg4KBnBvZF9pZBgBIAEoDBIRCgljb250YWluZXIYAiABKAkSDgoGZm9sbG93GAMgASgIEgwKBHRhaWwYBCABKA0iawoKTG9nTWVzc2FnZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEicKBGxpbmUYAiABKAsyFy50cnVzdGVkcG9kcy52MC5Mb2dMaW5lSABCCAoGcmVzdWx0IksKB0xvZ0xpbmUSEQoJY29udGFpbmVyGAEgASgJEg8KB3RpbWVfbnMYAiABKAQSDgoGc3RkZXJyGAMgASgIEgwKBHRleHQYBCABKAwiHQoLU3RvcFJlcXVlc3QSDgoGcG9kX2lkGAEgASgMInYKDFN0b3BSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEjAKCnNldHRsZW1lbnQYAiABKAsyGi50cnVzdGVkcG9kcy52MC5TZXR0bGVtZW50SABCCAoGcmVzdWx0IksKClNldHRsZW1lbnQSKAoHcmVjZWlwdBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQSEwoLdHJhbnNhY3Rpb24YAiABKAxiBnByb3RvMw", [file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
+  fileDesc("Chp0cnVzdGVkcG9kcy92MC9sZWFzZS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiLwoNU3RhdHVzUmVxdWVzdBIOCgZwb2RfaWQYASABKAwSDgoGZm9sbG93GAIgASgIIk4KC0xvZ3NSZXF1ZXN0Eg4KBnBvZF9pZBgBIAEoDBIRCgljb250YWluZXIYAiABKAkSDgoGZm9sbG93GAMgASgIEgwKBHRhaWwYBCABKA0iawoKTG9nTWVzc2FnZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEicKBGxpbmUYAiABKAsyFy50cnVzdGVkcG9kcy52MC5Mb2dMaW5lSABCCAoGcmVzdWx0IksKB0xvZ0xpbmUSEQoJY29udGFpbmVyGAEgASgJEg8KB3RpbWVfbnMYAiABKAQSDgoGc3RkZXJyGAMgASgIEgwKBHRleHQYBCABKAwiHQoLU3RvcFJlcXVlc3QSDgoGcG9kX2lkGAEgASgMInYKDFN0b3BSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEjAKCnNldHRsZW1lbnQYAiABKAsyGi50cnVzdGVkcG9kcy52MC5TZXR0bGVtZW50SABCCAoGcmVzdWx0IksKClNldHRsZW1lbnQSKAoHcmVjZWlwdBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQSEwoLdHJhbnNhY3Rpb24YAiABKAwiRwoOVm91Y2hlclJlcXVlc3QSDgoGcG9kX2lkGAEgASgMEhIKCmN1bXVsYXRpdmUYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMIjsKD1ZvdWNoZXJSZXNwb25zZRIoCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
 
 /**
  * /trusted-pods/status/0.0.1: answered by a stream of StatusUpdate.
@@ -252,4 +252,60 @@ export type Settlement = Message<"trustedpods.v0.Settlement"> & {
  */
 export const SettlementSchema: GenMessage<Settlement> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_lease, 6);
+
+/**
+ * /trusted-pods/voucher/0.0.1: the payer allows claims up to a sum. spec/PAYMENT.md#voucher
+ *
+ * @generated from message trustedpods.v0.VoucherRequest
+ */
+export type VoucherRequest = Message<"trustedpods.v0.VoucherRequest"> & {
+  /**
+   * The pod; 32 bytes.
+   *
+   * @generated from field: bytes pod_id = 1;
+   */
+  podId: Uint8Array;
+
+  /**
+   * Base units that may be claimed since the start, decimal digits.
+   *
+   * @generated from field: string cumulative = 2;
+   */
+  cumulative: string;
+
+  /**
+   * EIP-712 signature of the payer or its voucher signer; r, s, v; 65 bytes.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message trustedpods.v0.VoucherRequest.
+ * Use `create(VoucherRequestSchema)` to create a new message.
+ */
+export const VoucherRequestSchema: GenMessage<VoucherRequest> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_lease, 7);
+
+/**
+ * Whether the voucher was kept.
+ *
+ * @generated from message trustedpods.v0.VoucherResponse
+ */
+export type VoucherResponse = Message<"trustedpods.v0.VoucherResponse"> & {
+  /**
+   * Why it was not; absent: it was.
+   *
+   * @generated from field: trustedpods.v0.Refusal refusal = 1;
+   */
+  refusal?: Refusal | undefined;
+};
+
+/**
+ * Describes the message trustedpods.v0.VoucherResponse.
+ * Use `create(VoucherResponseSchema)` to create a new message.
+ */
+export const VoucherResponseSchema: GenMessage<VoucherResponse> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_lease, 8);
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/payment.proto.
  */
 export const file_trustedpods_v0_payment: GenFile = /*@__PURE__*/
-  fileDesc("Chx0cnVzdGVkcG9kcy92MC9wYXltZW50LnByb3RvEg50cnVzdGVkcG9kcy52MCKfAQoMUGF5bWVudFRlcm1zEhAKCGNoYWluX2lkGAEgASgEEg4KBmVzY3JvdxgCIAEoDBIQCghwcm92aWRlchgDIAEoDBINCgVtZXRlchgEIAEoDBIVCg1yYXRlX3Blcl9ob3VyGAUgASgJEiAKGG1pbl91bmxvY2tfZGVsYXlfc2Vjb25kcxgGIAEoDRITCgttaW5fZGVwb3NpdBgHIAEoCSKjAQoFVGVybXMSDQoFcGF5ZXIYASABKAwSFgoOdm91Y2hlcl9zaWduZXIYAiABKAwSEAoIcHJvdmlkZXIYAyABKAwSDQoFbWV0ZXIYBCABKAwSDQoFdG9rZW4YBSABKAwSFQoNcmF0ZV9wZXJfaG91chgGIAEoCRIcChR1bmxvY2tfZGVsYXlfc2Vjb25kcxgHIAEoDRIOCgZwb2RfaWQYCCABKAwicgoOUGF5bWVudENoYW5uZWwSEAoIY2hhaW5faWQYASABKAQSDgoGZXNjcm93GAIgASgMEiQKBXRlcm1zGAMgASgLMhUudHJ1c3RlZHBvZHMudjAuVGVybXMSGAoQb3Blbl90cmFuc2FjdGlvbhgEIAEoDCJnCgdSZWNlaXB0EhIKCmNoYW5uZWxfaWQYASABKAwSEgoKY3VtdWxhdGl2ZRgCIAEoCRISCgp1c2FnZV9oYXNoGAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDBINCgV1c2FnZRgFIAEoDCJvCgVVc2FnZRIOCgZwb2RfaWQYASABKAwSKQoIY291bnRlcnMYAiADKAsyFy50cnVzdGVkcG9kcy52MC5Db3VudGVyEhcKD3J1bm5pbmdfc2Vjb25kcxgDIAEoBBISCgpyZWFkX2F0X21zGAQgASgEIjwKB0NvdW50ZXISEAoIcmVzb3VyY2UYASABKAkSEAoIc2VsZWN0b3IYAiABKAkSDQoFdmFsdWUYAyABKAliBnByb3RvMw");
+  fileDesc("Chx0cnVzdGVkcG9kcy92MC9wYXltZW50LnByb3RvEg50cnVzdGVkcG9kcy52MCKfAQoMUGF5bWVudFRlcm1zEhAKCGNoYWluX2lkGAEgASgEEg4KBmVzY3JvdxgCIAEoDBIQCghwcm92aWRlchgDIAEoDBINCgVtZXRlchgEIAEoDBIVCg1yYXRlX3Blcl9ob3VyGAUgASgJEiAKGG1pbl91bmxvY2tfZGVsYXlfc2Vjb25kcxgGIAEoDRITCgttaW5fZGVwb3NpdBgHIAEoCSKjAQoFVGVybXMSDQoFcGF5ZXIYASABKAwSFgoOdm91Y2hlcl9zaWduZXIYAiABKAwSEAoIcHJvdmlkZXIYAyABKAwSDQoFbWV0ZXIYBCABKAwSDQoFdG9rZW4YBSABKAwSFQoNcmF0ZV9wZXJfaG91chgGIAEoCRIcChR1bmxvY2tfZGVsYXlfc2Vjb25kcxgHIAEoDRIOCgZwb2RfaWQYCCABKAwicgoOUGF5bWVudENoYW5uZWwSEAoIY2hhaW5faWQYASABKAQSDgoGZXNjcm93GAIgASgMEiQKBXRlcm1zGAMgASgLMhUudHJ1c3RlZHBvZHMudjAuVGVybXMSGAoQb3Blbl90cmFuc2FjdGlvbhgEIAEoDCJnCgdSZWNlaXB0EhIKCmNoYW5uZWxfaWQYASABKAwSEgoKY3VtdWxhdGl2ZRgCIAEoCRISCgp1c2FnZV9oYXNoGAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDBINCgV1c2FnZRgFIAEoDCKYAQoFVXNhZ2USDgoGcG9kX2lkGAEgASgMEikKCGNvdW50ZXJzGAIgAygLMhcudHJ1c3RlZHBvZHMudjAuQ291bnRlchIXCg9ydW5uaW5nX3NlY29uZHMYAyABKAQSEgoKcmVhZF9hdF9tcxgEIAEoBBInCgRleGl0GAUgASgLMhkudHJ1c3RlZHBvZHMudjAuRXhpdFN0YXRlImMKCUV4aXRTdGF0ZRIOCgZyZWFzb24YASABKAkSMQoKY29udGFpbmVycxgCIAMoCzIdLnRydXN0ZWRwb2RzLnYwLkNvbnRhaW5lckV4aXQSEwoLZW5kZWRfYXRfbXMYAyABKAQiMAoNQ29udGFpbmVyRXhpdBIMCgRuYW1lGAEgASgJEhEKCWV4aXRfY29kZRgCIAEoBSJwCgVGdW5kcxIRCglkZXBvc2l0ZWQYASABKAkSDAoEb3dlZBgCIAEoCRIXCg9zdXNwZW5kZWRfYXRfbXMYAyABKAQSFQoNZGVsZXRlZF9hdF9tcxgEIAEoBBIWCg52b3VjaGVyX3dhbnRlZBgFIAEoCSI8CgdDb3VudGVyEhAKCHJlc291cmNlGAEgASgJEhAKCHNlbGVjdG9yGAIgASgJEg0KBXZhbHVlGAMgASgJYgZwcm90bzM");
 
 /**
  * What a provider asks of a payment channel.
@@ -271,6 +271,13 @@ export type Usage = Message<"trustedpods.v0.Usage"> & {
    * @generated from field: uint64 read_at_ms = 4;
    */
   readAtMs: bigint;
+
+  /**
+   * How the pod ended; in its last receipt only.
+   *
+   * @generated from field: trustedpods.v0.ExitState exit = 5;
+   */
+  exit?: ExitState | undefined;
 };
 
 /**
@@ -279,6 +286,118 @@ export type Usage = Message<"trustedpods.v0.Usage"> & {
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_payment, 4);
+
+/**
+ * How a pod ended, in the words of the attested meter.
+ *
+ * @generated from message trustedpods.v0.ExitState
+ */
+export type ExitState = Message<"trustedpods.v0.ExitState"> & {
+  /**
+   * A word of spec/PAYMENT.md#exit, or an error code.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * The containers that had exited by themselves.
+   *
+   * @generated from field: repeated trustedpods.v0.ContainerExit containers = 2;
+   */
+  containers: ContainerExit[];
+
+  /**
+   * When, Unix milliseconds; a label, not a measure.
+   *
+   * @generated from field: uint64 ended_at_ms = 3;
+   */
+  endedAtMs: bigint;
+};
+
+/**
+ * Describes the message trustedpods.v0.ExitState.
+ * Use `create(ExitStateSchema)` to create a new message.
+ */
+export const ExitStateSchema: GenMessage<ExitState> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_payment, 5);
+
+/**
+ * A container that had exited.
+ *
+ * @generated from message trustedpods.v0.ContainerExit
+ */
+export type ContainerExit = Message<"trustedpods.v0.ContainerExit"> & {
+  /**
+   * Its name in the manifest.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its exit code.
+   *
+   * @generated from field: int32 exit_code = 2;
+   */
+  exitCode: number;
+};
+
+/**
+ * Describes the message trustedpods.v0.ContainerExit.
+ * Use `create(ContainerExitSchema)` to create a new message.
+ */
+export const ContainerExitSchema: GenMessage<ContainerExit> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_payment, 6);
+
+/**
+ * How long a pod's deposit lasts, as its provider sees it. spec/PAYMENT.md#funds
+ *
+ * @generated from message trustedpods.v0.Funds
+ */
+export type Funds = Message<"trustedpods.v0.Funds"> & {
+  /**
+   * Base units ever put into the channel, decimal digits.
+   *
+   * @generated from field: string deposited = 1;
+   */
+  deposited: string;
+
+  /**
+   * Base units that the usage so far costs, whatever the deposit; decimal digits.
+   *
+   * @generated from field: string owed = 2;
+   */
+  owed: string;
+
+  /**
+   * When the pod is suspended unless funds are added, Unix milliseconds; 0: not near.
+   *
+   * @generated from field: uint64 suspended_at_ms = 3;
+   */
+  suspendedAtMs: bigint;
+
+  /**
+   * When its data is deleted unless funds are added, Unix milliseconds; 0: not near.
+   *
+   * @generated from field: uint64 deleted_at_ms = 4;
+   */
+  deletedAtMs: bigint;
+
+  /**
+   * A voucher up to this sum is asked for: the receipts are above what time allows. Decimal digits, empty: none.
+   *
+   * @generated from field: string voucher_wanted = 5;
+   */
+  voucherWanted: string;
+};
+
+/**
+ * Describes the message trustedpods.v0.Funds.
+ * Use `create(FundsSchema)` to create a new message.
+ */
+export const FundsSchema: GenMessage<Funds> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_payment, 7);
 
 /**
  * One counter.
@@ -313,5 +432,5 @@ export type Counter = Message<"trustedpods.v0.Counter"> & {
  * Use `create(CounterSchema)` to create a new message.
  */
 export const CounterSchema: GenMessage<Counter> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 5);
+  messageDesc(file_trustedpods_v0_payment, 8);
 

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { SignedQuote } from "./capacity_pb.ts";
 import { file_trustedpods_v0_capacity } from "./capacity_pb.ts";
-import type { PaymentChannel, Receipt } from "./payment_pb.ts";
+import type { Funds, PaymentChannel, Receipt } from "./payment_pb.ts";
 import { file_trustedpods_v0_payment } from "./payment_pb.ts";
 import type { Refusal } from "./refusal_pb.ts";
 import { file_trustedpods_v0_refusal } from "./refusal_pb.ts";
@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/provision.proto.
  */
 export const file_trustedpods_v0_provision: GenFile = /*@__PURE__*/
-  fileDesc("Ch50cnVzdGVkcG9kcy92MC9wcm92aXNpb24ucHJvdG8SDnRydXN0ZWRwb2RzLnYwIt4BChBQcm92aXNpb25SZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSGAoQZW5jYXBzdWxhdGVkX2tleRgCIAEoDBISCgpzZWFsZWRfcG9kGAMgASgMEioKBXF1b3RlGAQgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUSLwoHY2hhbm5lbBgFIAEoCzIeLnRydXN0ZWRwb2RzLnYwLlBheW1lbnRDaGFubmVsEhUKDWF1dGhvcml6YXRpb24YBiABKAwSFwoPaWRlbXBvdGVuY3lfa2V5GAcgASgMIswCCgxTdGF0dXNVcGRhdGUSEAoIc2VxdWVuY2UYASABKAQSJwoFcGhhc2UYAiABKA4yGC50cnVzdGVkcG9kcy52MC5Qb2RQaGFzZRIOCgZwb2RfaWQYAyABKAwSDwoHbWVzc2FnZRgEIAEoCRIzCgpjb250YWluZXJzGAUgAygLMh8udHJ1c3RlZHBvZHMudjAuQ29udGFpbmVyU3RhdHVzEisKCWVuZHBvaW50cxgGIAMoCzIYLnRydXN0ZWRwb2RzLnYwLkVuZHBvaW50EigKB3JlZnVzYWwYByABKAsyFy50cnVzdGVkcG9kcy52MC5SZWZ1c2FsEhUKDWZldGNoZWRfYnl0ZXMYCCABKAQSEwoLdG90YWxfYnl0ZXMYCSABKAQSKAoHcmVjZWlwdBgKIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQicwoPQ29udGFpbmVyU3RhdHVzEgwKBG5hbWUYASABKAkSLQoFc3RhdGUYAiABKA4yHi50cnVzdGVkcG9kcy52MC5Db250YWluZXJTdGF0ZRIRCglleGl0X2NvZGUYAyABKAUSEAoIcmVzdGFydHMYBCABKA0iUAoIRW5kcG9pbnQSEQoJY29udGFpbmVyGAEgASgJEhMKC3RhcmdldF9wb3J0GAIgASgNEgsKA3VybBgDIAEoCRIPCgdjb25uZWN0GAQgASgJKuABCghQb2RQaGFzZRIZChVQT0RfUEhBU0VfVU5TUEVDSUZJRUQQABIWChJQT0RfUEhBU0VfQUNDRVBURUQQARIWChJQT0RfUEhBU0VfRkVUQ0hJTkcQAhIVChFQT0RfUEhBU0VfT1BFTklORxADEhYKElBPRF9QSEFTRV9TVEFSVElORxAEEhUKEVBPRF9QSEFTRV9SVU5OSU5HEAUSFgoSUE9EX1BIQVNFX1NUT1BQSU5HEAYSFQoRUE9EX1BIQVNFX1NUT1BQRUQQBxIUChBQT0RfUEhBU0VfRkFJTEVEEAgqhwEKDkNvbnRhaW5lclN0YXRlEh8KG0NPTlRBSU5FUl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTlRBSU5FUl9TVEFURV9DUkVBVEVEEAESGwoXQ09OVEFJTkVSX1NUQVRFX1JVTk5JTkcQAhIaChZDT05UQUlORVJfU1RBVEVfRVhJVEVEEANiBnByb3RvMw", [file_trustedpods_v0_capacity, file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
+  fileDesc("Ch50cnVzdGVkcG9kcy92MC9wcm92aXNpb24ucHJvdG8SDnRydXN0ZWRwb2RzLnYwIt4BChBQcm92aXNpb25SZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSGAoQZW5jYXBzdWxhdGVkX2tleRgCIAEoDBISCgpzZWFsZWRfcG9kGAMgASgMEioKBXF1b3RlGAQgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUSLwoHY2hhbm5lbBgFIAEoCzIeLnRydXN0ZWRwb2RzLnYwLlBheW1lbnRDaGFubmVsEhUKDWF1dGhvcml6YXRpb24YBiABKAwSFwoPaWRlbXBvdGVuY3lfa2V5GAcgASgMIvICCgxTdGF0dXNVcGRhdGUSEAoIc2VxdWVuY2UYASABKAQSJwoFcGhhc2UYAiABKA4yGC50cnVzdGVkcG9kcy52MC5Qb2RQaGFzZRIOCgZwb2RfaWQYAyABKAwSDwoHbWVzc2FnZRgEIAEoCRIzCgpjb250YWluZXJzGAUgAygLMh8udHJ1c3RlZHBvZHMudjAuQ29udGFpbmVyU3RhdHVzEisKCWVuZHBvaW50cxgGIAMoCzIYLnRydXN0ZWRwb2RzLnYwLkVuZHBvaW50EigKB3JlZnVzYWwYByABKAsyFy50cnVzdGVkcG9kcy52MC5SZWZ1c2FsEhUKDWZldGNoZWRfYnl0ZXMYCCABKAQSEwoLdG90YWxfYnl0ZXMYCSABKAQSKAoHcmVjZWlwdBgKIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQSJAoFZnVuZHMYCyABKAsyFS50cnVzdGVkcG9kcy52MC5GdW5kcyJzCg9Db250YWluZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRItCgVzdGF0ZRgCIAEoDjIeLnRydXN0ZWRwb2RzLnYwLkNvbnRhaW5lclN0YXRlEhEKCWV4aXRfY29kZRgDIAEoBRIQCghyZXN0YXJ0cxgEIAEoDSJQCghFbmRwb2ludBIRCgljb250YWluZXIYASABKAkSEwoLdGFyZ2V0X3BvcnQYAiABKA0SCwoDdXJsGAMgASgJEg8KB2Nvbm5lY3QYBCABKAkq+QEKCFBvZFBoYXNlEhkKFVBPRF9QSEFTRV9VTlNQRUNJRklFRBAAEhYKElBPRF9QSEFTRV9BQ0NFUFRFRBABEhYKElBPRF9QSEFTRV9GRVRDSElORxACEhUKEVBPRF9QSEFTRV9PUEVOSU5HEAMSFgoSUE9EX1BIQVNFX1NUQVJUSU5HEAQSFQoRUE9EX1BIQVNFX1JVTk5JTkcQBRIWChJQT0RfUEhBU0VfU1RPUFBJTkcQBhIVChFQT0RfUEhBU0VfU1RPUFBFRBAHEhQKEFBPRF9QSEFTRV9GQUlMRUQQCBIXChNQT0RfUEhBU0VfU1VTUEVOREVEEAkqhwEKDkNvbnRhaW5lclN0YXRlEh8KG0NPTlRBSU5FUl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTlRBSU5FUl9TVEFURV9DUkVBVEVEEAESGwoXQ09OVEFJTkVSX1NUQVRFX1JVTk5JTkcQAhIaChZDT05UQUlORVJfU1RBVEVfRVhJVEVEEANiBnByb3RvMw", [file_trustedpods_v0_capacity, file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
 
 /**
  * Asks for a pod to be run. The same request sent twice provisions once.
@@ -158,6 +158,13 @@ export type StatusUpdate = Message<"trustedpods.v0.StatusUpdate"> & {
    * @generated from field: trustedpods.v0.Receipt receipt = 10;
    */
   receipt?: Receipt | undefined;
+
+  /**
+   * How long the deposit lasts, of a pod that runs or is suspended.
+   *
+   * @generated from field: trustedpods.v0.Funds funds = 11;
+   */
+  funds?: Funds | undefined;
 };
 
 /**
@@ -319,6 +326,13 @@ export const PodPhase = {
    * @generated from enum value: POD_PHASE_FAILED = 8;
    */
   FAILED: 8,
+
+  /**
+   * Not running, its data kept: its deposit is used up, or the chain no longer shows it. Goes on once it is there again.
+   *
+   * @generated from enum value: POD_PHASE_SUSPENDED = 9;
+   */
+  SUSPENDED: 9,
 } as const;
 
 /**
