@@ -28,9 +28,10 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
     'Allow more with --max-price or --max-deposit, or choose another provider: trustedpods providers. What was paid already comes back with `trustedpods stop`.',
   CHANNEL_NO_FUNDS: 'Send tokens and gas coin to the wallet, or lower --deposit or --hours.',
   CHANNEL_UNDERFUNDED: 'Raise --deposit or --hours.',
-  CHANNEL_WALLET: 'See wallet.keyFile in the configuration.',
+  CHANNEL_WALLET: 'See wallet in the configuration.',
   CHANNEL_WRONG_CHAIN: 'See chain in the configuration.',
-  CHANNEL_RPC_UNAVAILABLE: 'See chain.rpc in the configuration; nothing is known, so nothing was given up.',
+  CHANNEL_RPC_UNAVAILABLE:
+    'See chain.rpc in the configuration, and registryUrl or registryPeers where one is set; nothing is known, so nothing was given up.',
   CHANNEL_RECEIPT_INVALID: 'Stop the pod: the provider charges for what it did not do.',
   PROVISION_CONTAINER_EXITED:
     'Try its command with this image on your own engine; the deposit comes back by trustedpods stop.',
