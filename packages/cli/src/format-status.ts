@@ -35,6 +35,14 @@ export function formatStatus(
   return lines.join('\n')
 }
 
+/** What it costs by now and what is left, in one line. */
+export function formatSums(lease: Lease, status: LeaseStatus, colours: Colours): string {
+  const [left] = fundsLines(status, lease, colours)
+  const owed = formatReceipt(status.receipt, lease, colours)
+  const phase = formatPhase(status, colours)
+  return `${colours.bold(lease.name)} ${shortId(lease.id)}  ${phase}, owed ${owed}${left === undefined ? '' : `; ${left}`}`
+}
+
 /** What is left, and what happens when it is gone. */
 function fundsLines({ phase, funds }: LeaseStatus, { pricing }: Lease, colours: Colours): string[] {
   if (phase !== 'running' && phase !== 'suspended') return []

@@ -15,11 +15,11 @@ import { loadPolicy, openLeases, openNode, openPayingChain } from '../connection
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { attestationJson, formatAttestation } from '../format-attestation.ts'
-import { formatStatus, statusJson } from '../format-status.ts'
 import { shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
 import { ONLY_TELL, type Reaction, type Reactions } from '../reactions.ts'
 import { relocation } from '../registry.ts'
+import { createStatusTeller } from '../status-teller.ts'
 import { endLease } from './stop.ts'
 
 export interface FollowFlags {
@@ -39,19 +39,23 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   const leases = openLeases(context)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
+  const tell = createStatusTeller(output, lease)
   let code: ExitCode = EXIT.OK
   const onLost = ({ code, message }: TrustedPodsError) =>
     output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
   for await (const news of followLease(own.node, lease, {
     ...(policy && { policy }),
     ...relocation(context),
+    ...(await voucherSigner(context, config, flags)),
     leases,
     onLost,
     signal,
   })) {
     waiting[Symbol.dispose]()
-    if (news.kind === 'status') code = tellStatus(context, lease, news.status)
-    else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
+    if (news.kind === 'status') {
+      if (tell(news.status)) tellWays(context, lease, news.status)
+      code = news.status.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
+    } else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
       await endLease(context, lease)
       return EXIT.ATTESTATION_REFUSED
     }
@@ -84,13 +88,6 @@ export function tellWays({ output }: Context, lease: Lease, { phase, funds }: Le
 
 function chosenReactions({ onRefused, onExpired }: FollowFlags, configured: Reactions = ONLY_TELL): Reactions {
   return { refused: onRefused ?? configured.refused, expired: onExpired ?? configured.expired }
-}
-
-function tellStatus(context: Context, lease: Lease, seen: LeaseStatus): ExitCode {
-  const { output } = context
-  output.result(formatStatus(lease, seen, output.colours), statusJson(lease, seen))
-  tellWays(context, lease, seen)
-  return seen.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
 }
 
 function tellAttestation(
