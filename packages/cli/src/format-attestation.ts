@@ -9,7 +9,8 @@ export function formatAttestation(news: AttestationNews, colours: Colours): stri
     case 'proven': {
       const { evidenceType, tier, expiresAt } = news.verdict
       const proven = `proven until ${expiresAt.toISOString()} (${evidenceType}, ${tier})`
-      if (news.worse.length === 0) return colours.green(proven)
+      const asGood = tier === 'affirming' ? colours.green : colours.yellow
+      if (news.worse.length === 0) return asGood(proven)
       return colours.yellow(`worse than before, still accepted: ${news.worse.join('; ')}; ${proven}`)
     }
     case 'refused':

@@ -69,7 +69,7 @@ function printRunning({ output }: Context, { lease, status }: { lease: Lease; st
   const reach = status.endpoints.map(curlCommand).filter((command) => command !== undefined)
   output.next(
     ...reach.slice(0, 1),
-    `trustedpods status ${id}`,
+    `trustedpods status ${id} --follow   # goes on attesting the provider`,
     `trustedpods logs ${id} --follow`,
     `trustedpods stop ${id}`,
   )
