@@ -1,7 +1,7 @@
 /** A lease that is watched for long, against a provider that speaks the protocol. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { create } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
@@ -164,6 +164,25 @@ test('nor by giving no evidence any more: what it proved before has to end first
     seen.filter((kind) => kind !== 'unknown'),
     ['proven', 'stopped', 'expired'],
   )
+})
+
+test('an abort while whoever follows is busy with a piece of news is no unhandled rejection', async () => {
+  const unhandled: unknown[] = []
+  const onUnhandled = (reason: unknown) => void unhandled.push(reason)
+  process.on('unhandledRejection', onUnhandled)
+  try {
+    provider.deviate.evidence = withoutCertificates
+    const stop = new AbortController()
+    for await (const news of followLease(node, lease, { policy: provider.policy, signal: stop.signal })) {
+      if (news.kind !== 'attestation') continue
+      stop.abort(new Error('enough'))
+      await setImmediate()
+      break
+    }
+    assert.deepEqual(unhandled, [])
+  } finally {
+    process.off('unhandledRejection', onUnhandled)
+  }
 })
 
 test('a provider that goes away is waited for, that is told once, and what it proved ends in its time', async () => {

@@ -87,8 +87,11 @@ async function* lastEvidence(
   }
 }
 
-async function nextOf(source: AsyncGenerator<LeaseNews>) {
-  return { source, result: await source.next() }
+function nextOf(source: AsyncGenerator<LeaseNews>) {
+  const next = source.next().then((result) => ({ source, result }))
+  // It can fail while whoever follows is busy with the news before it: that is told when it is asked for.
+  next.catch(() => {})
+  return next
 }
 
 async function* statusNews(statuses: AsyncIterable<LeaseStatus>): AsyncGenerator<LeaseNews> {
