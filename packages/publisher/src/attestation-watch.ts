@@ -3,8 +3,9 @@
  * that cannot be asked is unknown, not refused. Spec: spec/ATTESTATION.md#long-life.
  */
 import type { Libp2p } from '@libp2p/interface'
+import { worstTier } from '@trusted-pods/protocol/attestation/checks.ts'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
-import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { attest, refusedVerdict } from './attest.ts'
 import { dial } from './dial.ts'
@@ -79,8 +80,8 @@ async function reattest(
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof TrustedPodsError)) throw error
-    if (isRefused(error)) {
-      const verdict = refusedVerdict(error)
+    const verdict = refusedVerdict(error)
+    if (isRefused(error) && !(verdict && isOnlyLate(verdict, policy))) {
       return { kind: 'refused', error, ...(verdict && { verdict }) }
     }
     if (known && known.expiresAt.getTime() > Date.now()) return { kind: 'unknown', error, provenUntil: known.expiresAt }
@@ -91,6 +92,12 @@ async function reattest(
 /** Our own finding about evidence that came. What the provider says instead of evidence proves nothing either way. */
 function isRefused(error: TrustedPodsError): boolean {
   return error.code.startsWith('ATTEST_') && !error.remote && !isLostConnection(error)
+}
+
+/** Whoever can slow our connection down can make good evidence late. */
+function isOnlyLate({ checks, ...verdict }: Verdict, policy: Policy): boolean {
+  const others = checks.filter(({ code }) => code !== 'binding.stale')
+  return isAccepted({ ...verdict, checks: others, tier: worstTier(others) }, policy)
 }
 
 /** The channel is with the stack that was attested first: its receipts are signed by that meter. */
