@@ -41,6 +41,8 @@ export interface AttestationWatchOptions {
 const RENEW_AFTER = 0.8
 /** While a provider does not prove itself. */
 const RETRY_MS = 30_000
+/** 60 s: clocks are set right by less than this all the time. */
+const CLOCK_TOLERANCE_MS = 60_000
 /** Shorter lives of verdicts than a policy can ask for would otherwise keep both sides busy. */
 const MIN_PAUSE_MS = 1_000
 
@@ -84,9 +86,21 @@ async function reattest(
     if (isRefused(error) && !(verdict && isOnlyLate(verdict, policy))) {
       return { kind: 'refused', error, ...(verdict && { verdict }) }
     }
-    if (known && known.expiresAt.getTime() > Date.now()) return { kind: 'unknown', error, provenUntil: known.expiresAt }
-    return { kind: 'expired', error, ...(known && { provenUntil: known.expiresAt }) }
+    const provenUntil = known && endOf(known, policy)
+    if (provenUntil && holds(known, provenUntil)) return { kind: 'unknown', error, provenUntil }
+    return { kind: 'expired', error, ...(provenUntil && { provenUntil }) }
   }
+}
+
+/** By the policy of today: it may give verdicts less time than the one by which this was accepted. */
+function endOf({ verifiedAt, expiresAt }: VerdictSummary, { freshness: { verdictMinutes } }: Policy): Date {
+  return new Date(Math.min(expiresAt.getTime(), verifiedAt.getTime() + verdictMinutes * 60_000))
+}
+
+/** Nothing holds by a clock that was set back to before it was proven: it would hold for ever. */
+function holds({ verifiedAt }: VerdictSummary, until: Date): boolean {
+  const now = Date.now()
+  return verifiedAt.getTime() - CLOCK_TOLERANCE_MS <= now && now < until.getTime()
 }
 
 /** Our own finding about evidence that came. What the provider says instead of evidence proves nothing either way. */
