@@ -44,6 +44,7 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
     output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
   for await (const news of followLease(own.node, lease, {
     ...(policy && { policy }),
+    ...(await voucherSigner(context, config, flags)),
     ...relocation(context),
     leases,
     onLost,
