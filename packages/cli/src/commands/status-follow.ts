@@ -94,7 +94,8 @@ function tellStatus(context: Context, lease: Lease, seen: LeaseStatus): ExitCode
   return seen.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
 }
 
-function tellAttestation(
+/** One line of it, and what is done about it. */
+export function tellAttestation(
   { output }: Context,
   lease: Lease,
   news: AttestationNews,

@@ -107,3 +107,21 @@ test('--vouchers signs what the provider asks for, once and with --follow', asyn
   assert.deepEqual(given, [50n, 50n])
   await provider.node.unhandle(VOUCHER.id)
 })
+
+test('a refused provider ends with 5, whatever it says of the pod', async () => {
+  refuseEvidence()
+  provider.deviate.status = async function* (podId) {
+    yield { sequence: 1n, phase: PodPhase.FAILED, podId }
+  }
+  const failed = await type(...policy())
+  assert.equal(failed.code, 5, failed.stderr)
+  provider.deviate.status = async function* () {
+    yield { refusal: toRefusal(new TrustedPodsError('STATUS_UNKNOWN_POD', 'there is no such pod')) }
+  }
+  const unknown = await type('-o', 'json', ...policy())
+  assert.equal(unknown.code, 5, unknown.stderr)
+  assert.equal(JSON.parse(unknown.stdout).attestation.kind, 'refused')
+  assert.match(unknown.stderr, /no status \(STATUS_UNKNOWN_POD: .*Next: trustedpods stop/s)
+  delete provider.deviate.evidence
+  assert.equal((await type(...policy())).code, 7)
+})
