@@ -32,10 +32,11 @@ export interface FollowFlags {
 export async function follow(context: Context, lease: Lease, flags: FollowFlags): Promise<ExitCode> {
   const { output, signal } = context
   const config = await loadConfig(context.configPath)
-  const policy = await loadPolicyAloud(context, config, flags.policy)
   const reactions = chosenReactions(flags, config.running)
+  const mayStop = Object.values(reactions).includes('stop')
+  const policy = await (mayStop ? loadPolicy(config, flags.policy) : loadPolicyAloud(context, config, flags.policy))
   // Before it is needed: what cannot be stopped then should be told now.
-  if (Object.values(reactions).includes('stop')) await openPayingChain(config, context)
+  if (mayStop) await openPayingChain(config, context)
   const leases = openLeases(context)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')

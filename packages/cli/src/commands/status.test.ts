@@ -125,3 +125,12 @@ test('a refused provider ends with 5, whatever it says of the pod', async () => 
   delete provider.deviate.evidence
   assert.equal((await type(...policy())).code, 7)
 })
+
+test('what is to be stopped when it is refused is not followed without a policy to refuse it by', async () => {
+  provider.deviate.status = async function* (podId) {
+    yield { sequence: 1n, phase: PodPhase.STOPPED, podId }
+  }
+  const { code, stderr } = await type('--follow', '--on-refused', 'stop')
+  assert.equal(code, 2, stderr)
+  assert.match(stderr, /does not set policy/)
+})
