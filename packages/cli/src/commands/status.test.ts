@@ -92,7 +92,10 @@ async function wishVoucher(): Promise<bigint[]> {
     yield { sequence: 1n, phase: PodPhase.STOPPED, podId, receipt, funds: { voucherWanted: '50' } }
   }
   const given: bigint[] = []
-  const answer = ({ cumulative }: { cumulative: string }) => Promise.resolve(void given.push(BigInt(cumulative)) ?? {})
+  const answer = async ({ cumulative }: { cumulative: string }) => {
+    given.push(BigInt(cumulative))
+    return {}
+  }
   const schemas = { request: VoucherRequestSchema, response: VoucherResponseSchema }
   await serve(provider.node, VOUCHER, { ...schemas, refuse: (refusal) => ({ refusal }), answer }, { log: memoryLog() })
   return given

@@ -104,7 +104,7 @@ async function ask(
   context: Context,
   lease: Lease,
   { policy, ...signer }: Asked,
-): Promise<[PromiseSettledResult<LeaseStatus>, AttestationNews?]> {
+): Promise<[PromiseSettledResult<LeaseStatus>, AttestationNews | undefined]> {
   const { receipts, verdicts } = openLeases(context)
   const { signal } = context
   await using own = await openNode(context)
