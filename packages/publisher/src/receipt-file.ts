@@ -23,7 +23,7 @@ export interface ReceiptFile {
   /** As the file says; it follows from the terms. */
   readonly channelId: Hex
   readonly quote: SignedQuote
-  /** SHA-256 of the encoded Pod: the manifest as it was run. */
+  /** SHA-256 of the encoded Pod: the manifest as the payer authorised it. */
   readonly podDigest: Uint8Array
   /** SHA-256 of the encoded Evidence. */
   readonly evidenceDigest: Uint8Array
