@@ -41,6 +41,7 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
   let code: ExitCode = EXIT.OK
+  let isRefused = false
   const onLost = ({ code, message }: TrustedPodsError) =>
     output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
   for await (const news of followLease(own.node, lease, {
@@ -52,13 +53,17 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
     signal,
   })) {
     waiting[Symbol.dispose]()
-    if (news.kind === 'status') code = tellStatus(context, lease, news.status)
-    else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
+    if (news.kind === 'status') {
+      code = tellStatus(context, lease, news.status)
+      continue
+    }
+    isRefused = news.attestation.kind === 'refused'
+    if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
       await endLease(context, lease)
       return EXIT.ATTESTATION_REFUSED
     }
   }
-  return code
+  return isRefused ? EXIT.ATTESTATION_REFUSED : code
 }
 
 /** Undefined where none is configured: a pod's status can be seen without. */

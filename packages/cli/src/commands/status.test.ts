@@ -137,3 +137,17 @@ test('what is to be stopped when it is refused is not followed without a policy 
   assert.equal(code, 2, stderr)
   assert.match(stderr, /does not set policy/)
 })
+
+test('so does following one until it says that the pod has ended', async () => {
+  await using refused = await startFakeProvider()
+  const { account, peerId, multiaddrs } = refused.offer
+  const facts = leaseFacts({ provider: { account, peerId, multiaddrs }, meter: refused.meter.address })
+  await openLeaseFiles(join(stateFolder({ HOME: home }), 'leases')).save({ ...lease, ...facts })
+  refused.deviate.evidence = (honest) => create(EvidenceSchema, { ...honest, certificates: [] })
+  refused.deviate.status = async function* (podId) {
+    yield { sequence: 1n, phase: PodPhase.STOPPED, podId }
+  }
+  const { code, stdout } = await type(facts.id, '--follow', ...policy())
+  assert.equal(code, 5, stdout)
+  assert.match(stdout, /evidence refused: /)
+})
