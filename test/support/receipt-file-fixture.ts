@@ -23,8 +23,9 @@ const ESCROW = '0x52908400098527886E0F7030069857D2E4169EE7'
 const TOKEN = '0x8617E340B3D01FA5F11F306F4090FD50E238070D'
 const RESERVE = PriceKind.RESERVE
 
-/** An hour of half a vCPU and 1 GiB, with a start fee and some traffic. */
-export async function receiptFile(): Promise<ReceiptFile> {
+/** An hour of half a vCPU and 1 GiB, with a start fee and some traffic.
+ * @param times of the quote, Unix milliseconds. */
+export async function receiptFile({ issuedAtMs = 1_000n, expiresAtMs = 2_000n } = {}): Promise<ReceiptFile> {
   const place = { chainId: 1n, escrow: ESCROW } as const
   const resources = [
     { name: 'cpu', quantity: 500n, selector: '' },
@@ -36,8 +37,8 @@ export async function receiptFile(): Promise<ReceiptFile> {
     publisherPeerId: new Uint8Array([1, 2]),
     providerPeerId: new Uint8Array([2, 3]),
     resources,
-    issuedAtMs: 1_000n,
-    expiresAtMs: 2_000n,
+    issuedAtMs,
+    expiresAtMs,
     pricing: {
       chainId: 1n,
       token: fromAddress(TOKEN),

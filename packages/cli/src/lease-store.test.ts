@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { EvidenceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { inPhase } from '@trusted-pods/publisher/lease.ts'
 import { fundedLease } from '../../../test/support/lease-fixture.ts'
@@ -101,6 +102,22 @@ test('the newest receipt lies beside its lease and leaves the record as it is; a
   assert.equal((await leases.find(lease.id)).kind, 'funded')
   await writeFile(join(folder, `${lease.id}.receipt`), new Uint8Array([0xff]))
   assert.equal(await receipts.load(lease.id), undefined)
+})
+
+test('what was proven lies beside its lease too; damaged, cut off or of another form it is none', async (t) => {
+  const folder = await newFolder(t)
+  const { evidence, verdicts, ...leases } = openLeaseFiles(folder)
+  const lease = fundedLease()
+  await leases.save(lease)
+  const expected = { nonce: new Uint8Array(32), publisherPeerId: new Uint8Array(1), providerPeerId: new Uint8Array(1) }
+  await evidence.save(lease.id, { evidence: create(EvidenceSchema), expected, receivedAt: new Date() })
+  assert.deepEqual((await evidence.load(lease.id))?.expected, { ...expected, platformIds: [] })
+  for (const text of ['', '{', '[]', '{"format":"trusted-pods/evidence"}', '\uffff']) {
+    await writeFile(join(folder, `${lease.id}.evidence`), text)
+    await writeFile(join(folder, `${lease.id}.verdict`), text, { mode: 0o600 })
+    assert.equal(await evidence.load(lease.id), undefined)
+    assert.equal(await verdicts.load(lease.id), undefined)
+  }
 })
 
 function isUnknown(message: RegExp) {

@@ -89,8 +89,18 @@ function evidenceFiles(folder: string): EvidenceStore {
     save: (leaseId, received) => storeSecret(path(leaseId), new TextEncoder().encode(formatEvidenceFile(received))),
     async load(leaseId) {
       const bytes = await loadSecret(path(leaseId))
-      return bytes && parseEvidenceFile(new TextDecoder().decode(bytes))
+      return bytes && decodeEvidence(bytes)
     },
+  }
+}
+
+function decodeEvidence(bytes: Uint8Array): ReceivedEvidence | undefined {
+  try {
+    return parseEvidenceFile(new TextDecoder().decode(bytes))
+  } catch (error) {
+    // What was damaged on our disk proves nothing: the receipt that it belongs to holds or not without it.
+    if (error instanceof TrustedPodsError) return undefined
+    throw error
   }
 }
 

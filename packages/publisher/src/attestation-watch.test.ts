@@ -1,6 +1,7 @@
 /** Against a provider that speaks the protocol; what its evidence becomes, the test says. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { create } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
@@ -112,7 +113,47 @@ test('a provider that gives no evidence is unknown while the last verdict holds,
   assert.equal((await once()).kind, 'expired')
 })
 
+test('what was proven by a clock that was set back since, or under a policy that gave it longer, holds no longer for that', async () => {
+  const gone = leaseFacts({ provider: { ...provider.offer, multiaddrs: ['/ip4/127.0.0.1/tcp/9'] } })
+  const kindAfter = async (verifiedAfterMs: number, lifeMs: number) => {
+    const verifiedAt = new Date(Date.now() + verifiedAfterMs)
+    const expiresAt = new Date(verifiedAt.getTime() + lifeMs)
+    const verdicts = memoryStore()
+    const summary = {
+      evidenceType: 'snp',
+      tier: 'warning',
+      simulated: true,
+      warnings: [],
+      verifiedAt,
+      expiresAt,
+    } as const
+    await verdicts.save(gone.id, summary)
+    return (await once({ verdicts }, gone)).kind
+  }
+  const hour = 3_600_000
+  assert.equal(await kindAfter(-hour / 2, hour), 'unknown')
+  assert.equal(await kindAfter(1_000, hour), 'unknown')
+  assert.equal(await kindAfter(2 * hour, hour), 'expired')
+  assert.equal(await kindAfter(-2 * hour, 24 * hour), 'expired')
+})
+
 test('a provider that cannot be reached is unknown, never refused', async () => {
   const gone = leaseFacts({ provider: { ...provider.offer, multiaddrs: ['/ip4/127.0.0.1/tcp/9'] } })
   assert.equal((await once({}, gone)).kind, 'expired')
+})
+
+test('evidence that is only late is unknown: whoever slows the connection down must not have a pod ended', async () => {
+  await using slow = await startFakeProvider()
+  const theirs = leaseFacts({ provider: slow.offer, meter: slow.meter.address })
+  const policy = { ...slow.policy, freshness: { ...slow.policy.freshness, nonceSeconds: 0.2 } }
+  const lateAnd = (change: (honest: Evidence) => Evidence) => {
+    slow.deviate.evidence = async (honest) => {
+      await setTimeout(300)
+      return change(honest)
+    }
+    return once({ policy }, theirs)
+  }
+  const late = await lateAnd((honest) => honest)
+  assert.ok(late.kind === 'expired' && /binding\.stale/.test(late.error.message), late.kind)
+  assert.equal((await lateAnd(withoutLists)).kind, 'refused')
 })

@@ -3,8 +3,9 @@
  * that cannot be asked is unknown, not refused. Spec: spec/ATTESTATION.md#long-life.
  */
 import type { Libp2p } from '@libp2p/interface'
+import { worstTier } from '@trusted-pods/protocol/attestation/checks.ts'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
-import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
+import { isAccepted, type Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { attest, refusedVerdict } from './attest.ts'
 import { dial } from './dial.ts'
@@ -40,6 +41,8 @@ export interface AttestationWatchOptions {
 const RENEW_AFTER = 0.8
 /** While a provider does not prove itself. */
 const RETRY_MS = 30_000
+/** 60 s: clocks are set right by less than this all the time. */
+const CLOCK_TOLERANCE_MS = 60_000
 /** Shorter lives of verdicts than a policy can ask for would otherwise keep both sides busy. */
 const MIN_PAUSE_MS = 1_000
 
@@ -79,18 +82,36 @@ async function reattest(
   } catch (error) {
     signal?.throwIfAborted()
     if (!(error instanceof TrustedPodsError)) throw error
-    if (isRefused(error)) {
-      const verdict = refusedVerdict(error)
+    const verdict = refusedVerdict(error)
+    if (isRefused(error) && !(verdict && isOnlyLate(verdict, policy))) {
       return { kind: 'refused', error, ...(verdict && { verdict }) }
     }
-    if (known && known.expiresAt.getTime() > Date.now()) return { kind: 'unknown', error, provenUntil: known.expiresAt }
-    return { kind: 'expired', error, ...(known && { provenUntil: known.expiresAt }) }
+    const provenUntil = known && endOf(known, policy)
+    if (provenUntil && holds(known, provenUntil)) return { kind: 'unknown', error, provenUntil }
+    return { kind: 'expired', error, ...(provenUntil && { provenUntil }) }
   }
+}
+
+/** By the policy of today: it may give verdicts less time than the one by which this was accepted. */
+function endOf({ verifiedAt, expiresAt }: VerdictSummary, { freshness: { verdictMinutes } }: Policy): Date {
+  return new Date(Math.min(expiresAt.getTime(), verifiedAt.getTime() + verdictMinutes * 60_000))
+}
+
+/** Nothing holds by a clock that was set back to before it was proven: it would hold for ever. */
+function holds({ verifiedAt }: VerdictSummary, until: Date): boolean {
+  const now = Date.now()
+  return verifiedAt.getTime() - CLOCK_TOLERANCE_MS <= now && now < until.getTime()
 }
 
 /** Our own finding about evidence that came. What the provider says instead of evidence proves nothing either way. */
 function isRefused(error: TrustedPodsError): boolean {
   return error.code.startsWith('ATTEST_') && !error.remote && !isLostConnection(error)
+}
+
+/** Whoever can slow our connection down can make good evidence late. */
+function isOnlyLate({ checks, ...verdict }: Verdict, policy: Policy): boolean {
+  const others = checks.filter(({ code }) => code !== 'binding.stale')
+  return isAccepted({ ...verdict, checks: others, tier: worstTier(others) }, policy)
 }
 
 /** The channel is with the stack that was attested first: its receipts are signed by that meter. */

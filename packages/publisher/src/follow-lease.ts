@@ -3,7 +3,7 @@ import type { Libp2p } from '@libp2p/interface'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { LocalAccount } from 'viem'
-import { type AttestationNews, watchAttestation } from './attestation-watch.ts'
+import { type AttestationNews, type AttestationWatchOptions, watchAttestation } from './attestation-watch.ts'
 import type { LeaseFacts, LeaseStore } from './lease.ts'
 import type { Relocate } from './relocate.ts'
 import { watchStatus } from './status.ts'
@@ -49,23 +49,49 @@ export async function* followLease(
       ? [attestationNews(watchAttestation(node, lease, { ...common, policy, ...(verdicts && { verdicts }) }))]
       : []),
   ]
+  let failure: { error: unknown } | undefined
   const awaited = new Map(sources.map((source) => [source, nextOf(source)]))
   try {
     for (;;) {
       const { source, result } = await Promise.race(awaited.values())
-      if (result.done) return
+      if (result.done) break
       awaited.set(source, nextOf(source))
       yield result.value
     }
+  } catch (error) {
+    signal?.throwIfAborted()
+    failure = { error }
   } finally {
     over.abort(new Error('nobody watches any more'))
     // What it still waited for has been aborted just now.
     await Promise.allSettled(awaited.values())
   }
+  if (policy)
+    yield* lastEvidence(node, lease, { policy, ...way, ...(verdicts && { verdicts }), ...(signal && { signal }) })
+  if (failure) throw failure.error
 }
 
-async function nextOf(source: AsyncGenerator<LeaseNews>) {
-  return { source, result: await source.next() }
+/**
+ * That a pod has ended, or is not known, is its provider's word: whoever says it must be proven after that, or refused, or have
+ * nothing that it proved before left.
+ */
+async function* lastEvidence(
+  node: Libp2p,
+  lease: LeaseFacts,
+  options: AttestationWatchOptions,
+): AsyncGenerator<LeaseNews> {
+  for await (const attestation of watchAttestation(node, lease, { ...options, follow: true })) {
+    if (attestation.kind === 'proven') return
+    yield { kind: 'attestation', attestation }
+    if (attestation.kind !== 'unknown') return
+  }
+}
+
+function nextOf(source: AsyncGenerator<LeaseNews>) {
+  const next = source.next().then((result) => ({ source, result }))
+  // It can fail while whoever follows is busy with the news before it: that is told when it is asked for.
+  next.catch(() => {})
+  return next
 }
 
 async function* statusNews(statuses: AsyncIterable<LeaseStatus>): AsyncGenerator<LeaseNews> {

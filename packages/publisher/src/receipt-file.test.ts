@@ -39,6 +39,22 @@ test('a file that was written is read as it was, and holds without a network', a
   )
 })
 
+test('no time that a provider writes into its quote makes the receipt worthless', async () => {
+  const [expiresAtMs, beyondDate] = [2_000n, 2n ** 64n - 1n]
+  for (const issuedAtMs of [0n, expiresAtMs, expiresAtMs + 1n, beyondDate]) {
+    const { holds, checks } = await judgeReceiptFile(await receiptFile({ issuedAtMs, expiresAtMs }))
+    assert.equal(holds, true, `issued at ${issuedAtMs}: ${checks.at(-1)?.detail}`)
+  }
+  assert.equal((await judgeReceiptFile(await receiptFile({ expiresAtMs: beyondDate }))).holds, true)
+})
+
+test('terms with numbers beyond their type are refused, not a fault of ours', async () => {
+  for (const change of [{ ratePerHour: 10n ** 38n }, { unlockDelay: 2 ** 48 }]) {
+    const text = formatReceiptFile({ ...file, terms: { ...terms, ...change } })
+    await assertRefused('CHANNEL_RECEIPT_INVALID', /receipt file/, async () => parseReceiptFile(text))
+  }
+})
+
 test('with the evidence the meter is seen to be the attested one; other evidence is refused', async () => {
   assert.equal((await judgeReceiptFile(file, { evidence: EVIDENCE })).checks.at(-1)?.result, 'proven')
   const other = create(EvidenceSchema, { statement: { meterAddress: fromAddress(PROVIDER) } })

@@ -23,7 +23,7 @@ export interface ReceiptFile {
   /** As the file says; it follows from the terms. */
   readonly channelId: Hex
   readonly quote: SignedQuote
-  /** SHA-256 of the encoded Pod: the manifest as it was run. */
+  /** SHA-256 of the encoded Pod: the manifest as the payer authorised it. */
   readonly podDigest: Uint8Array
   /** SHA-256 of the encoded Evidence. */
   readonly evidenceDigest: Uint8Array
@@ -104,15 +104,22 @@ function readTerms(value: unknown): ChannelTerms {
   const terms = requireObject(value, 'terms')
   only(terms, TERMS_KEYS)
   const { unlockDelay } = terms
-  if (typeof unlockDelay !== 'number' || !Number.isSafeInteger(unlockDelay) || unlockDelay < 0)
-    throw malformed('terms.unlockDelay as seconds', typeof unlockDelay)
+  if (
+    typeof unlockDelay !== 'number' ||
+    !Number.isSafeInteger(unlockDelay) ||
+    unlockDelay < 0 ||
+    unlockDelay >= 2 ** 32
+  )
+    throw malformed('terms.unlockDelay as seconds in 32 bits', typeof unlockDelay)
+  const ratePerHour = readInteger(terms, 'ratePerHour')
+  if (ratePerHour >= 2n ** 96n) throw malformed('terms.ratePerHour in 96 bits', `${ratePerHour}`)
   return {
     payer: readAddress(terms, 'payer'),
     voucherSigner: readAddress(terms, 'voucherSigner'),
     provider: readAddress(terms, 'provider'),
     meter: readAddress(terms, 'meter'),
     token: readAddress(terms, 'token'),
-    ratePerHour: readInteger(terms, 'ratePerHour'),
+    ratePerHour,
     unlockDelay,
     podId: readHex32(terms, 'podId'),
   }

@@ -2,7 +2,7 @@
  * Checks an exported receipt as somebody who was not there: each line is proven by a signature or a recomputation, and what
  * nobody signed is said to be so. No network. Spec: spec/PAYMENT.md#receipt-file. Pure.
  */
-import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import { toBinary } from '@bufbuild/protobuf'
 import { equalBytes, sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { verifyAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
@@ -10,7 +10,6 @@ import { type VerifiedReceipt, verifyReceipt } from '@trusted-pods/protocol/chan
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Evidence, EvidenceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
-import { QuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { type OpenedQuote, openQuote, quoteDigest } from '@trusted-pods/protocol/pricing/quote.ts'
 import { isAddressEqual } from 'viem'
 import type { ReceiptFile } from './receipt-file.ts'
@@ -65,10 +64,11 @@ function checkChannelId({ terms, channelId: said, ...place }: ReceiptFile): stri
   return `${id}, the hash of its terms on chain ${place.chainId} in escrow ${place.escrow}`
 }
 
-/** Judged as at the time when it was made: that it has ended since is no fault. */
+/** That the quote has ended since is no fault, and its own times are the provider's to choose: at this one none has ended. */
+const BEFORE_ALL_QUOTES = new Date(-1)
+
 async function checkQuote({ quote, terms, chainId, escrow }: ReceiptFile): Promise<OpenedQuote> {
-  const { issuedAtMs } = decode(() => fromBinary(QuoteSchema, quote.quote))
-  const opened = await openQuote(quote, { meter: terms.meter, now: new Date(Number(issuedAtMs)) })
+  const opened = await openQuote(quote, { meter: terms.meter, now: BEFORE_ALL_QUOTES })
   const { payment, pricing } = opened
   const same =
     payment.chainId === chainId &&
@@ -124,14 +124,6 @@ function describeQuote({ payment, resources }: OpenedQuote): string {
 
 function describeReceipt({ cumulative, usage }: VerifiedReceipt): string {
   return `signed by the meter key: ${cumulative} base units for ${usage.runningSeconds} s, computed again from its usage`
-}
-
-function decode<T>(read: () => T): T {
-  try {
-    return read()
-  } catch {
-    return refuse('its quote is no Quote message')
-  }
 }
 
 function refuse(message: string): never {

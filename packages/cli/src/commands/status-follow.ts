@@ -32,21 +32,23 @@ export interface FollowFlags {
 export async function follow(context: Context, lease: Lease, flags: FollowFlags): Promise<ExitCode> {
   const { output, signal } = context
   const config = await loadConfig(context.configPath)
-  const policy = await loadPolicyAloud(context, config, flags.policy)
   const reactions = chosenReactions(flags, config.running)
+  const mayStop = Object.values(reactions).includes('stop')
+  const policy = await (mayStop ? loadPolicy(config, flags.policy) : loadPolicyAloud(context, config, flags.policy))
   // Before it is needed: what cannot be stopped then should be told now.
-  if (Object.values(reactions).includes('stop')) await openPayingChain(config, context)
+  if (mayStop) await openPayingChain(config, context)
   const leases = openLeases(context)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
   const tell = createStatusTeller(output, lease)
   let code: ExitCode = EXIT.OK
+  let isRefused = false
   const onLost = ({ code, message }: TrustedPodsError) =>
     output.progress(`provider lost (${code}: ${boundText(message)}): trying again`)
   for await (const news of followLease(own.node, lease, {
     ...(policy && { policy }),
-    ...relocation(context),
     ...(await voucherSigner(context, config, flags)),
+    ...relocation(context),
     leases,
     onLost,
     signal,
@@ -55,12 +57,15 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
     if (news.kind === 'status') {
       if (tell(news.status)) tellWays(context, lease, news.status)
       code = news.status.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
-    } else if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
+      continue
+    }
+    isRefused = news.attestation.kind === 'refused'
+    if (tellAttestation(context, lease, news.attestation, reactions) === 'stop') {
       await endLease(context, lease)
       return EXIT.ATTESTATION_REFUSED
     }
   }
-  return code
+  return isRefused ? EXIT.ATTESTATION_REFUSED : code
 }
 
 /** Undefined where none is configured: a pod's status can be seen without. */
@@ -90,7 +95,8 @@ function chosenReactions({ onRefused, onExpired }: FollowFlags, configured: Reac
   return { refused: onRefused ?? configured.refused, expired: onExpired ?? configured.expired }
 }
 
-function tellAttestation(
+/** One line of it, and what is done about it. */
+export function tellAttestation(
   { output }: Context,
   lease: Lease,
   news: AttestationNews,

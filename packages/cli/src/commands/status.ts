@@ -1,5 +1,7 @@
 /** `trustedpods status`: where a pod stands and what its provider proves, once or with each change. */
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import { type AttestationNews, watchAttestation } from '@trusted-pods/publisher/attestation-watch.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
@@ -15,10 +17,10 @@ import { attestationJson } from '../format-attestation.ts'
 import { formatStatus, statusJson } from '../format-status.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { tellWaiting } from '../patience.ts'
-import { REACTIONS } from '../reactions.ts'
+import { ONLY_TELL, REACTIONS } from '../reactions.ts'
 import { relocation } from '../registry.ts'
 import type { Run } from './command.ts'
-import { type FollowFlags, follow, loadPolicyAloud, tellWays, voucherSigner } from './status-follow.ts'
+import { type FollowFlags, follow, loadPolicyAloud, tellAttestation, tellWays, voucherSigner } from './status-follow.ts'
 
 interface StatusFlags extends FollowFlags {
   follow?: boolean
@@ -29,7 +31,7 @@ export function addStatus(program: Command, run: Run): void {
     .command('status')
     .argument('[lease]', LEASE_ARGUMENT)
     .description(
-      'show where a pod stands and attest its provider again; exits with 8 when the pod has failed, with 5 when the provider is refused',
+      'show where a pod stands and attest its provider again; exits with 5 when the provider is refused, else with 8 when the pod has failed',
     )
     .option(
       '-f, --follow',
@@ -66,15 +68,30 @@ async function showOnce(context: Context, lease: Lease, flags: StatusFlags): Pro
   const { output } = context
   const config = await loadConfig(context.configPath)
   const policy = await loadPolicyAloud(context, config, flags.policy)
-  const [seen, attestation] = await ask(context, lease, { policy, ...(await voucherSigner(context, config, flags)) })
+  const [asked, attestation] = await ask(context, lease, { policy, ...(await voucherSigner(context, config, flags)) })
+  if (asked.status === 'rejected') return tellWithoutStatus(context, lease, { reason: asked.reason, attestation })
+  const seen = asked.value
   output.result(formatStatus(lease, seen, output.colours, attestation), {
     ...statusJson(lease, seen),
     ...(attestation && { attestation: attestationJson(attestation) }),
   })
   tellWays(context, lease, seen)
   if (attestation?.kind === 'refused' && !isFinal(seen.phase)) output.next(`trustedpods stop ${shortId(lease.id)}`)
-  if (seen.phase === 'failed') return EXIT.WORKLOAD_FAILED
-  return attestation?.kind === 'refused' ? EXIT.ATTESTATION_REFUSED : EXIT.OK
+  // First: what a refused provider says of the pod is worth nothing.
+  if (attestation?.kind === 'refused') return EXIT.ATTESTATION_REFUSED
+  return seen.phase === 'failed' ? EXIT.WORKLOAD_FAILED : EXIT.OK
+}
+
+/** A provider that is refused must not hide it behind an answer that is no status. @throws the reason, where it is not refused. */
+function tellWithoutStatus(
+  context: Context,
+  lease: Lease,
+  { reason, attestation }: { reason: unknown; attestation: AttestationNews | undefined },
+): ExitCode {
+  if (attestation?.kind !== 'refused' || !(reason instanceof TrustedPodsError)) throw reason
+  context.output.progress(`no status (${reason.code}: ${boundText(reason.message)})`)
+  tellAttestation(context, lease, attestation, ONLY_TELL)
+  return EXIT.ATTESTATION_REFUSED
 }
 
 interface Asked {
@@ -87,15 +104,17 @@ async function ask(
   context: Context,
   lease: Lease,
   { policy, ...signer }: Asked,
-): Promise<[LeaseStatus, AttestationNews?]> {
+): Promise<[PromiseSettledResult<LeaseStatus>, AttestationNews | undefined]> {
   const { receipts, verdicts } = openLeases(context)
   const { signal } = context
   await using own = await openNode(context)
   using _ = tellWaiting(context.output, 'the provider to answer')
   const way = { ...relocation(context), signal }
   const status = firstOf(watchStatus(own.node, lease, { receipts, ...signer, ...way }))
-  if (!policy) return [await status]
-  return await Promise.all([status, firstOf(watchAttestation(own.node, lease, { policy, verdicts, ...way }))])
+  const proof = policy && firstOf(watchAttestation(own.node, lease, { policy, verdicts, ...way }))
+  const [asked, attested] = await Promise.allSettled([status, proof])
+  if (attested.status === 'rejected') throw attested.reason
+  return [asked, attested.value]
 }
 
 async function firstOf<T>(items: AsyncIterable<T>): Promise<T> {

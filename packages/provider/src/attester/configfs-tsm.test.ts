@@ -30,13 +30,18 @@ before(async () => {
 
 after(() => rmSync(stateDir, { recursive: true }))
 
+interface Entry {
+  generation: number
+  inblob?: Uint8Array
+}
+
 /** The kernel's side: entries with a generation that rises with each write, reports made when outblob is read. */
 class Kernel implements TsmFiles {
   readonly provider: string
   hasTable = true
   /** What happens to each next operation on a file, by its name; then all goes well again. */
-  readonly failures: { readonly file: string; readonly fail: (entry: { generation: number }) => void }[] = []
-  readonly entries = new Map<string, { generation: number; inblob?: Uint8Array }>()
+  readonly failures: { readonly file: string; readonly fail: (entry: Entry) => void }[] = []
+  readonly entries = new Map<string, Entry>()
   /** Entries that were ever made. */
   made = 0
 
@@ -76,7 +81,7 @@ class Kernel implements TsmFiles {
     return basename(path) === 'outblob' ? report : makeTable(certificates)
   }
 
-  #open(path: string): { generation: number; inblob?: Uint8Array } {
+  #open(path: string): Entry {
     const entry = this.entries.get(dirname(path))
     if (!entry) throw errno('ENOENT')
     if (this.failures[0]?.file === basename(path)) this.failures.shift()?.fail(entry)
@@ -159,6 +164,9 @@ const PASSING: Record<string, Kernel['failures']> = {
   'another writer before the report': [{ file: 'outblob', fail: (entry) => entry.generation++ }],
   'another writer after the report': [{ file: 'auxblob', fail: (entry) => entry.generation++ }],
   'a write that the kernel dropped': [{ file: 'inblob', fail: (entry) => entry.generation-- }],
+  "a write that the kernel dropped, and another writer's that counts for it": [
+    { file: 'outblob', fail: (entry) => void Object.assign(entry, { inblob: new Uint8Array(64).fill(1) }) },
+  ],
   'EWOULDBLOCK: written to since the report was made': [{ file: 'outblob', fail: failing('EAGAIN') }],
   'EWOULDBLOCK on the certificate table': [{ file: 'auxblob', fail: failing('EAGAIN') }],
   'EBUSY: a quote is under way': [{ file: 'outblob', fail: failing('EBUSY') }],

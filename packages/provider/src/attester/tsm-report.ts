@@ -69,6 +69,9 @@ async function readReport(files: TsmFiles, entry: string, reportData: Uint8Array
     const report = await readOutblob(files, entry)
     const table = await readTable(files, entry)
     const after = Number(await readLine(files, entry, 'generation'))
+    // One write that was dropped and one of another's count as one: the report itself has to say.
+    if (!Buffer.from(report).includes(Buffer.from(reportData)))
+      return 'the report is over other data: another writer is there'
     if (after === before + 1) return { report, ...(table && { table }) }
     return after === before
       ? 'the kernel did not take the report data'
