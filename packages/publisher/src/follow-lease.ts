@@ -4,6 +4,7 @@ import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
 import type { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { LocalAccount } from 'viem'
 import { type AttestationNews, type AttestationWatchOptions, watchAttestation } from './attestation-watch.ts'
+import { FirstReady } from './first-ready.ts'
 import type { LeaseFacts, LeaseStore } from './lease.ts'
 import type { Relocate } from './relocate.ts'
 import { watchStatus } from './status.ts'
@@ -50,12 +51,13 @@ export async function* followLease(
       : []),
   ]
   let failure: { error: unknown } | undefined
-  const awaited = new Map(sources.map((source) => [source, nextOf(source)]))
+  const first = new FirstReady<LeaseNews>()
+  for (const source of sources) first.ask(source)
   try {
     for (;;) {
-      const { source, result } = await Promise.race(awaited.values())
+      const { source, result } = await first.take()
       if (result.done) break
-      awaited.set(source, nextOf(source))
+      first.ask(source)
       yield result.value
     }
   } catch (error) {
@@ -64,7 +66,7 @@ export async function* followLease(
   } finally {
     over.abort(new Error('nobody watches any more'))
     // What it still waited for has been aborted just now.
-    await Promise.allSettled(awaited.values())
+    await first.settled()
   }
   if (policy)
     yield* lastEvidence(node, lease, { policy, ...way, ...(verdicts && { verdicts }), ...(signal && { signal }) })
@@ -85,13 +87,6 @@ async function* lastEvidence(
     yield { kind: 'attestation', attestation }
     if (attestation.kind !== 'unknown') return
   }
-}
-
-function nextOf(source: AsyncGenerator<LeaseNews>) {
-  const next = source.next().then((result) => ({ source, result }))
-  // It can fail while whoever follows is busy with the news before it: that is told when it is asked for.
-  next.catch(() => {})
-  return next
 }
 
 async function* statusNews(statuses: AsyncIterable<LeaseStatus>): AsyncGenerator<LeaseNews> {
