@@ -22,7 +22,7 @@ export interface Attester {
   readonly simulated: boolean
   /** Platform id that the evidence will name: announced, so that publishers can pin to it. Undefined: the hardware gives none.
    * @throws TrustedPodsError ATTEST_UNAVAILABLE while the machine gives no evidence. */
-  findPlatformId(options?: { signal?: AbortSignal }): Promise<Uint8Array | undefined>
+  findPlatformId(): Promise<Uint8Array | undefined>
   /** Evidence over 64 bytes of the caller's. @throws TrustedPodsError ATTEST_UNAVAILABLE when the machine gives none. */
   quote(reportData: Uint8Array, options?: { signal?: AbortSignal }): Promise<Quote>
 }

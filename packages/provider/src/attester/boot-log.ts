@@ -16,10 +16,6 @@ export interface BootLog {
 
 /** Without a log, or with one that cannot be read, evidence goes without: only a policy that needs one refuses that. */
 export async function openBootLog(path: string, { log }: { log?: Logger } = {}): Promise<BootLog> {
-  const leaveOut = (reason: unknown) => {
-    log?.warn('evidence goes without the boot log', { path, reason: String(reason) })
-    return { of: () => Promise.resolve(undefined) }
-  }
   try {
     const bytes = trimCcel(new Uint8Array(await readFile(path)))
     const events = await parseEventLog('ccel', bytes)
@@ -33,7 +29,8 @@ export async function openBootLog(path: string, { log }: { log?: Logger } = {}):
       },
     }
   } catch (error) {
-    return leaveOut(error)
+    log?.warn('evidence goes without the boot log', { path, reason: String(error) })
+    return { of: () => Promise.resolve(undefined) }
   }
 }
 

@@ -45,12 +45,16 @@ export async function openConfigfsAttester(options: ConfigfsOptions = {}): Promi
   return { evidenceType, simulated: false, quote, findPlatformId: platformIdFinder(evidenceType, quote) }
 }
 
-/** A platform keeps its id: it is looked for in one report, made for nobody. */
+/** A platform keeps its id: it is read once, from a report made for nobody; one that could not be read is looked for again. */
 function platformIdFinder(type: Attester['evidenceType'], quote: Attester['quote']): Attester['findPlatformId'] {
-  let found: { readonly id: Uint8Array | undefined } | undefined
-  return async (options) => {
-    found ??= { id: readPlatformId(await quote(new Uint8Array(REPORT_DATA_BYTES), options), type) }
-    return found.id
+  let finding: Promise<Uint8Array | undefined> | undefined
+  const find = async () => readPlatformId(await quote(new Uint8Array(REPORT_DATA_BYTES)), type)
+  return () => {
+    finding ??= find().catch((error: unknown) => {
+      finding = undefined
+      throw error
+    })
+    return finding
   }
 }
 

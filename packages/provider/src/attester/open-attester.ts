@@ -1,5 +1,4 @@
 /** The attester that the configuration names; a simulated one only by that name. */
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import type { Attester } from './attester.ts'
@@ -37,8 +36,8 @@ export async function openAttester(kind: AttesterKind, options: OpenAttesterOpti
 async function openHardware({ stateDir, log, urls }: OpenAttesterOptions): Promise<OpenedAttester> {
   const endorsements = openEndorsements({ folder: join(stateDir, 'endorsements'), log, ...(urls && { urls }) })
   const attester = await openConfigfsAttester({ endorsements, log })
-  // A first quote for nobody fetches what will be stapled, so that the first publisher need not wait.
-  const first = attester.quote(new Uint8Array(randomBytes(64))).then(
+  // Its report for nobody fetches what will be stapled, so that the first publisher need not wait; the announcement shares it.
+  const first = attester.findPlatformId().then(
     () => log.info('endorsements are at hand'),
     (error: unknown) => log.warn('no evidence can be given yet', { reason: String(error) }),
   )
