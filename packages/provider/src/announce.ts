@@ -1,8 +1,8 @@
 /** Keeps the provider's record in the registry of its chain for as long as it wants to be found. Spec: spec/REGISTRY.md. */
 import { announce } from '@trusted-pods/protocol/chain/registry.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { Listing } from './listing.ts'
-import { pause } from './pause.ts'
 import { makeRecord, type RecordParts } from './provider-record.ts'
 
 export interface AnnounceParts extends RecordParts {

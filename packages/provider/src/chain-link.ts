@@ -5,7 +5,7 @@
 import { type Chain, type ChainConfig, type ConnectOptions, connectChain } from '@trusted-pods/protocol/chain/client.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
-import { pause } from './pause.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 
 export interface ChainLink {
   /** @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE while there is no chain, CHANNEL_WRONG_CHAIN while it is another one. */

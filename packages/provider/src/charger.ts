@@ -2,7 +2,9 @@
  * Money of running and ended pods: receipts, claims, what the chain says of each channel, the settlement. A chain that cannot
  * be asked changes nothing: no pod is ended on missing knowledge. Spec: spec/PAYMENT.md#provider.
  */
+
 import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
+import { larger, smaller } from '@trusted-pods/protocol/bigints.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { claim, credit, readChannels, redeem, settleClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
 import { capAt } from '@trusted-pods/protocol/channel/cap.ts'
@@ -18,6 +20,7 @@ import {
   type Receipt,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { Changes } from './changes.ts'
 import { type ChannelView, viewChannels } from './channel-view.ts'
@@ -26,7 +29,6 @@ import { type ConfirmationPolicy, neededLevel } from './confirmation-policy.ts'
 import { rebroadcast, wasReorganised } from './deposit-watch.ts'
 import type { Journal } from './journal.ts'
 import type { Meter } from './meter.ts'
-import { pause } from './pause.ts'
 import type { PodRow, Suspension } from './pod-row.ts'
 import { quoteOf } from './quoted.ts'
 
@@ -356,14 +358,6 @@ function closing(): TrustedPodsError {
     'CHANNEL_CLOSING',
     'the channel was closed, or a close was requested, before the pod started',
   )
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b
 }
 
 /** The channel that pays for a pod. */

@@ -6,11 +6,11 @@ import {
   ProviderRecordResponseSchema,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/registry_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import { joinDht, rendezvousCid } from '@trusted-pods/protocol/registry/dht.ts'
 import { PROVIDER_RECORD } from '@trusted-pods/protocol/wire/protocols.ts'
 import { serve } from '@trusted-pods/protocol/wire/serve.ts'
 import type { Listing } from './listing.ts'
-import { pause } from './pause.ts'
 import { makeRecord, type RecordParts } from './provider-record.ts'
 
 /** How often it says anew that it is there: for peers that came since. */

@@ -2,7 +2,9 @@
  * How long each pod has run, and the receipts for it: reserved x time from RUNNING, by the boot clock, only what a heartbeat
  * has covered. A gap in which this process was down is not billed. Spec: spec/PAYMENT.md#metering.
  */
+
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { smaller } from '@trusted-pods/protocol/bigints.ts'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import { signReceipt } from '@trusted-pods/protocol/channel/receipt.ts'
@@ -112,8 +114,4 @@ function usageOf(termsPodId: string, quote: OpenedQuote, runningSeconds: bigint,
 
 function priceOf(quote: OpenedQuote, usage: Usage): bigint {
   return cost(quote.pricing, usage.counters)
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b
 }

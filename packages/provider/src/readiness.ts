@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import { pause } from './pause.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import { httpRoutes } from './pod-spec.ts'
 import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 

@@ -3,12 +3,12 @@
 
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { ChainLink } from './chain-link.ts'
 import { readChannelEvents } from './channel-events.ts'
 import type { ChannelView } from './channel-view.ts'
 import type { Charger } from './charger.ts'
 import type { Journal } from './journal.ts'
-import { pause } from './pause.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import { type PodRow, STARTING_PHASES } from './pod-row.ts'
 import type { PodRuntime } from './runtime/pod-runtime.ts'

@@ -2,7 +2,9 @@
  * Answers a provider that asks for a voucher: at most what a receipt that we verified says, and never above the deposit.
  * Spec: spec/PAYMENT.md#voucher.
  */
+
 import type { Connection } from '@libp2p/interface'
+import { smaller } from '@trusted-pods/protocol/bigints.ts'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { signVoucher } from '@trusted-pods/protocol/channel/voucher.ts'
 import { VoucherRequestSchema, VoucherResponseSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
@@ -38,8 +40,4 @@ export async function giveVoucher(
   const ask = { request: VoucherRequestSchema, message, response: VoucherResponseSchema }
   const { refusal } = await request(connection, VOUCHER, ask, signal ? { signal } : {})
   if (refusal) throwRefusal(refusal)
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b
 }

@@ -1,4 +1,5 @@
 /** Gets the money of a lease back from the chain: after the provider let go, or without it. Spec: spec/PAYMENT.md#close. */
+import { smaller } from '@trusted-pods/protocol/bigints.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { finalizeClose, readChannel, requestClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
@@ -147,8 +148,4 @@ async function readRefund(
 async function chainTime(chain: Chain): Promise<number> {
   const { timestamp } = await fromChain('reading the time of the chain', chain.public.getBlock({ blockTag: 'pending' }))
   return Number(timestamp)
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b
 }

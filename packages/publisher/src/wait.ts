@@ -1,16 +1,8 @@
-/** A pause that an AbortSignal ends. */
+/** A pause that an AbortSignal ends with an error. */
+import { pause } from '@trusted-pods/protocol/pause.ts'
 
 /** @throws the signal's reason when it aborts. */
 export async function waitMs(durationMs: number, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  await pause(durationMs, signal)
   signal?.throwIfAborted()
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, durationMs)
-  const onAbort = () => reject(signal?.reason)
-  signal?.addEventListener('abort', onAbort)
-  try {
-    await promise
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
-  }
 }

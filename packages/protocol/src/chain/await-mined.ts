@@ -4,6 +4,7 @@
  */
 import { type TransactionReceipt, TransactionReceiptNotFoundError } from 'viem'
 import { TrustedPodsError } from '../errors.ts'
+import { pause } from '../pause.ts'
 import { fromChain } from './chain-error.ts'
 import { type ChainNode, requireWallet } from './client.ts'
 import { raisedFees } from './fees.ts'
@@ -159,14 +160,4 @@ export async function raiseFee(node: ChainNode, entry: OutboxEntry): Promise<Out
   const raised = { ...entry, attempts: [...entry.attempts, attempt] }
   await outbox.replace(accountOf(node), raised)
   return raised
-}
-
-async function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, durationMs)
-  const wake = () => resolve()
-  signal?.addEventListener('abort', wake, { once: true })
-  await promise
-  clearTimeout(timer)
-  signal?.removeEventListener('abort', wake)
 }

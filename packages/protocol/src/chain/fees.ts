@@ -1,4 +1,5 @@
 /** What a transaction offers for gas: the market's price, or more than the try before. Spec: spec/PAYMENT.md#outbox. */
+import { larger } from '../bigints.ts'
 import { TrustedPodsError } from '../errors.ts'
 import { fromChain } from './chain-error.ts'
 import type { ChainNode } from './client.ts'
@@ -37,8 +38,4 @@ function isAffordable({ maxFeePerGas }: Fees, node: ChainNode): boolean {
 
 function raise(wei: bigint): bigint {
   return (wei * BUMP_NUMERATOR) / BUMP_DENOMINATOR + 1n
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b
 }

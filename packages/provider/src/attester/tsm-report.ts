@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TrustedPodsError, toTrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { pause } from '../pause.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 
 /** The file operations that configfs needs. */
 export interface TsmFiles {
