@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type ChainGuards, readChainGuards } from '@trusted-pods/platform/chain-guards.ts'
 import { type ConfigSection, parseConfigFile } from '@trusted-pods/platform/config-section.ts'
+import { hasCode } from '@trusted-pods/platform/error-code.ts'
 import { readWalletSource, type WalletSource } from '@trusted-pods/platform/wallet-account.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Address } from 'viem'
@@ -53,7 +54,7 @@ export async function loadConfig(path: string): Promise<Config> {
     return parseConfig(await readFile(path, 'utf8'), path)
   } catch (cause) {
     if (cause instanceof TrustedPodsError) throw cause
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { path, isMissing: true }
+    if (hasCode(cause, 'ENOENT')) return { path, isMissing: true }
     throw new TrustedPodsError('PLATFORM_CONFIG', `${path} cannot be read`, { cause })
   }
 }

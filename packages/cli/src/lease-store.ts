@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import { hasCode } from '@trusted-pods/platform/error-code.ts'
 import { loadSecret, storeSecret } from '@trusted-pods/platform/secret-file.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
@@ -9,7 +10,12 @@ import type { ReceivedEvidence } from '@trusted-pods/publisher/attest.ts'
 import { formatEvidenceFile, parseEvidenceFile } from '@trusted-pods/publisher/evidence-file.ts'
 import type { Lease, LeaseStore, ReceiptStore } from '@trusted-pods/publisher/lease.ts'
 import { leaseFromJson, leaseToJson } from '@trusted-pods/publisher/lease-json.ts'
-import { summaryFromJson, summaryToJson, type VerdictStore } from '@trusted-pods/publisher/verdict-summary.ts'
+import {
+  summaryFromJson,
+  summaryToJson,
+  type VerdictStore,
+  type VerdictSummary,
+} from '@trusted-pods/publisher/verdict-summary.ts'
 
 export interface LeaseFiles extends LeaseStore {
   /** The newest first; a file that cannot be read is told in `problems` and breaks nothing. */
@@ -25,13 +31,7 @@ export interface LeaseFiles extends LeaseStore {
   readonly lastSaved: Lease | undefined
   readonly receipts: ReceiptStore
   readonly verdicts: VerdictStore
-  readonly evidence: EvidenceStore
-}
-
-interface EvidenceStore {
-  save(leaseId: string, received: ReceivedEvidence): Promise<void>
-  /** undefined: none was kept. */
-  load(leaseId: string): Promise<ReceivedEvidence | undefined>
+  readonly evidence: SideFiles<ReceivedEvidence>
 }
 
 const SUFFIX = '.json'
@@ -55,43 +55,44 @@ export function openLeaseFiles(folder: string): LeaseFiles {
     ids: async () => (await namesIn(folder)).map((name) => name.slice(0, -SUFFIX.length)),
     find: async (reference) => pick(await list(), reference),
     only: async () => pickOnly(await list()),
-    receipts: receiptFiles(folder),
-    verdicts: verdictFiles(folder),
-    evidence: evidenceFiles(folder),
+    receipts: sideFiles(folder, RECEIPT_SUFFIX, RECEIPTS),
+    verdicts: sideFiles(folder, VERDICT_SUFFIX, VERDICTS),
+    evidence: sideFiles(folder, EVIDENCE_SUFFIX, EVIDENCE),
   }
 }
 
-function receiptFiles(folder: string): ReceiptStore {
-  const path = (leaseId: string) => join(folder, `${leaseId}${RECEIPT_SUFFIX}`)
+/** What is kept beside the leases, one file of each kind for each lease. */
+interface SideFiles<T> {
+  /** undefined: none was kept, or it is damaged. */
+  load(leaseId: string): Promise<T | undefined>
+  save(leaseId: string, value: T): Promise<void>
+}
+
+interface Coding<T> {
+  encode(value: T): Uint8Array
+  /** undefined where it is damaged. */
+  decode(bytes: Uint8Array): T | undefined
+}
+
+function sideFiles<T>(folder: string, suffix: string, { encode, decode }: Coding<T>): SideFiles<T> {
+  const path = (leaseId: string) => join(folder, `${leaseId}${suffix}`)
   return {
     async load(leaseId) {
       const bytes = await loadSecret(path(leaseId))
-      return bytes && decodeReceipt(bytes)
+      return bytes && decode(bytes)
     },
-    save: (leaseId, receipt) => storeSecret(path(leaseId), toBinary(ReceiptSchema, receipt)),
+    save: (leaseId, value) => storeSecret(path(leaseId), encode(value)),
   }
 }
 
-function verdictFiles(folder: string): VerdictStore {
-  const path = (leaseId: string) => join(folder, `${leaseId}${VERDICT_SUFFIX}`)
-  return {
-    async load(leaseId) {
-      const bytes = await loadSecret(path(leaseId))
-      return bytes && summaryFromJson(new TextDecoder().decode(bytes))
-    },
-    save: (leaseId, summary) => storeSecret(path(leaseId), new TextEncoder().encode(summaryToJson(summary))),
-  }
+const RECEIPTS: Coding<Receipt> = { encode: (receipt) => toBinary(ReceiptSchema, receipt), decode: decodeReceipt }
+const VERDICTS: Coding<VerdictSummary> = {
+  encode: (summary) => new TextEncoder().encode(summaryToJson(summary)),
+  decode: (bytes) => summaryFromJson(new TextDecoder().decode(bytes)),
 }
-
-function evidenceFiles(folder: string): EvidenceStore {
-  const path = (leaseId: string) => join(folder, `${leaseId}${EVIDENCE_SUFFIX}`)
-  return {
-    save: (leaseId, received) => storeSecret(path(leaseId), new TextEncoder().encode(formatEvidenceFile(received))),
-    async load(leaseId) {
-      const bytes = await loadSecret(path(leaseId))
-      return bytes && decodeEvidence(bytes)
-    },
-  }
+const EVIDENCE: Coding<ReceivedEvidence> = {
+  encode: (received) => new TextEncoder().encode(formatEvidenceFile(received)),
+  decode: decodeEvidence,
 }
 
 function decodeEvidence(bytes: Uint8Array): ReceivedEvidence | undefined {
@@ -139,7 +140,7 @@ async function namesIn(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).filter((name) => name.endsWith(SUFFIX))
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (hasCode(error, 'ENOENT')) return []
     throw error
   }
 }

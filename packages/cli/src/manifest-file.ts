@@ -1,6 +1,7 @@
 /** The manifest of a command: its text, its path, and the secret files that it names. */
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
+import { hasCode } from '@trusted-pods/platform/error-code.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Manifest } from '@trusted-pods/protocol/manifest/manifest.ts'
 import { type CheckedManifest, checkManifest, parseManifest } from '@trusted-pods/protocol/manifest/parse.ts'
@@ -59,7 +60,7 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+    const isMissing = hasCode(cause, 'ENOENT')
     throw new TrustedPodsError('MANIFEST_UNREADABLE', `${path} ${isMissing ? 'does not exist' : 'cannot be read'}`, {
       cause,
     })

@@ -5,6 +5,7 @@ import { decodeDagPb, findBlock, isDagPb } from '@trusted-pods/protocol/image/bl
 import type { Blockstore } from 'interface-blockstore'
 import { base32upper } from 'multiformats/bases/base32'
 import type { CID } from 'multiformats/cid'
+import { hasCode } from './error-code.ts'
 import { PART_EXTENSION } from './file-blockstore.ts'
 
 export interface SweepOptions {
@@ -60,8 +61,8 @@ export function keyOf(cid: CID): string {
 
 /** No such file is as well. */
 export async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
+  await unlink(path).catch((error: unknown) => {
+    if (!hasCode(error, 'ENOENT')) throw error
   })
 }
 

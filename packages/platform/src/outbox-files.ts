@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { OutboxAccount, OutboxAttempt, OutboxEntry, OutboxStore } from '@trusted-pods/protocol/chain/outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { getAddress, type Hex, isAddress, isHex } from 'viem'
+import { hasCode } from './error-code.ts'
 
 const NAME = /^([0-9]{1,15})\.json$/
 /** A registration with its record is below 10 KiB; anything longer is no file of ours. */
@@ -26,7 +27,7 @@ export function openOutboxFiles(folder: string): OutboxStore {
         await syncFolder(folderOf(account))
         return true
       } catch (error) {
-        if (isCode(error, 'EEXIST')) return false
+        if (hasCode(error, 'EEXIST')) return false
         throw error
       } finally {
         await unlink(temporary)
@@ -41,7 +42,7 @@ export function openOutboxFiles(folder: string): OutboxStore {
         await unlink(pathOf(account, nonce))
       } catch (error) {
         // Another process saw it mined first.
-        if (!isCode(error, 'ENOENT')) throw error
+        if (!hasCode(error, 'ENOENT')) throw error
       }
     },
   }
@@ -61,7 +62,7 @@ async function namesIn(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).filter((name) => NAME.test(name))
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return []
+    if (hasCode(error, 'ENOENT')) return []
     throw error
   }
 }
@@ -72,7 +73,7 @@ async function readEntry(path: string): Promise<OutboxEntry | undefined> {
     const text = await readFile(path, 'utf8')
     return parseEntry(text.slice(0, MAX_FILE_BYTES), path)
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }
@@ -140,8 +141,4 @@ async function syncFolder(path: string): Promise<void> {
   const folder = await open(path)
   await folder.sync()
   await folder.close()
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { hasCode } from './error-code.ts'
 
 /** The file's bytes, or those of `make`, stored first; two processes at once end with one and the same. */
 export async function loadOrCreateSecret(
@@ -15,7 +16,7 @@ export async function loadOrCreateSecret(
   try {
     await link(temporary, path)
   } catch (error) {
-    if (!isCode(error, 'EEXIST')) throw error
+    if (!hasCode(error, 'EEXIST')) throw error
   } finally {
     await unlink(temporary)
   }
@@ -36,7 +37,7 @@ export async function loadSecret(path: string): Promise<Uint8Array | undefined> 
     }
     return await readFile(path)
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }
@@ -58,8 +59,4 @@ async function writeTemporary(path: string, bytes: Uint8Array): Promise<string> 
   await file.sync()
   await file.close()
   return temporary
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

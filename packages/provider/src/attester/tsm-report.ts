@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hasCode } from '@trusted-pods/platform/error-code.ts'
 import { TrustedPodsError, toTrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { pause } from '@trusted-pods/protocol/pause.ts'
 
@@ -77,7 +78,8 @@ async function readReport(files: TsmFiles, entry: string, reportData: Uint8Array
       ? 'the kernel did not take the report data'
       : `generation went from ${before} to ${after}: another writer is there`
   } catch (error) {
-    if (isPassing(error)) return `the kernel is busy (${error.code})`
+    const passing = PASSING.find((code) => hasCode(error, code))
+    if (passing) return `the kernel is busy (${passing})`
     throw error
   }
 }
@@ -86,7 +88,7 @@ async function readOutblob(files: TsmFiles, entry: string): Promise<Uint8Array> 
   try {
     return new Uint8Array(await files.readFile(join(entry, 'outblob')))
   } catch (cause) {
-    if (codeOf(cause) === 'EFBIG') throw unavailable('the report is larger than the kernel gives out (EFBIG)', cause)
+    if (hasCode(cause, 'EFBIG')) throw unavailable('the report is larger than the kernel gives out (EFBIG)', cause)
     throw cause
   }
 }
@@ -98,21 +100,13 @@ async function readTable(files: TsmFiles, entry: string): Promise<TsmReport['tab
     const table = await files.readFile(join(entry, 'auxblob'))
     return table.length === 0 ? undefined : new Uint8Array(table)
   } catch (error) {
-    if (codeOf(error) === 'EFBIG') return 'too-large'
+    if (hasCode(error, 'EFBIG')) return 'too-large'
     throw error
   }
 }
 
 /** EWOULDBLOCK (EAGAIN): written to since the report was made; EBUSY: a quote is under way; EINTR: a signal came. */
 const PASSING = ['EAGAIN', 'EWOULDBLOCK', 'EBUSY', 'EINTR']
-
-function isPassing(error: unknown): error is Error & { code: string } {
-  return PASSING.includes(codeOf(error) ?? '')
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-}
 
 async function withEntry<T>({ files, root }: TsmPlace, use: (entry: string) => Promise<T>): Promise<T> {
   const entry = join(root, `trusted-pods-${randomUUID()}`)
