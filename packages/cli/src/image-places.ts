@@ -9,6 +9,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
 import type { ImageStore } from './image-store.ts'
+import type { Environment } from './paths.ts'
 
 /** Where Docker listens when nothing says otherwise. */
 const DEFAULT_SOCKET = '/var/run/docker.sock'
@@ -25,13 +26,18 @@ export function placeOptions(
   { config, store, plainHttp = [] }: PlaceParts,
 ): PlaceOptions {
   return {
-    engineSocket: () => socketPath(config.engine ?? (env.DOCKER_HOST || DEFAULT_SOCKET)),
+    engineSocket: engineSocket(env, config),
     tempDir: tmpdir(),
     blockstore: () => store.blockstore(),
     env,
     plainHttp: [...plainHttp, ...(config.plainHttpRegistries ?? [])],
     signal,
   }
+}
+
+/** Where the engine listens that is configured, that DOCKER_HOST names, or that runs. */
+export function engineSocket(env: Environment, { engine }: Config): () => string {
+  return () => socketPath(engine ?? (env.DOCKER_HOST || DEFAULT_SOCKET))
 }
 
 /** For an argument of a command. */

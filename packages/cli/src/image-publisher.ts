@@ -11,7 +11,7 @@ import type { Blocks } from './blocks.ts'
 import type { Config } from './config.ts'
 import type { Context } from './context.ts'
 import { identifyEngineImage } from './engine-image-id.ts'
-import { placeFrom, placeOptions } from './image-places.ts'
+import { engineSocket, placeFrom, placeOptions } from './image-places.ts'
 import { openImageStore } from './image-store.ts'
 import { publishedBefore } from './published-before.ts'
 import { formatBytes } from './units.ts'
@@ -44,7 +44,11 @@ export function imagePublisher(
       output.progress(
         `${image}: anybody who has its CID can read ${names.join(', ')} in its config: leave out --image-config plain, or move them into env of the manifest`,
       ),
-    identify: (image, { signal }) => identify(context, { image, config, folder, signal }),
+    identify: (image, { signal }) =>
+      identifyEngineImage(image, {
+        engineSocket: engineSocket(context.around.env, config),
+        signal: signal ?? context.signal,
+      }),
     onPublished: (_, { cid }) => blocks.pin(cid),
     openSource: (image, { signal }) => {
       output.step('manifest', `reading and encrypting ${image}`)
@@ -73,29 +77,14 @@ interface Wanted {
   signal: AbortSignal | undefined
 }
 
-async function identify(context: Context, { image, config, signal }: Wanted): Promise<string | undefined> {
-  await using store = openImageStore(context)
-  return await identifyEngineImage(image, {
-    ...placeOptions(context, { config, store }),
-    signal: signal ?? context.signal,
-  })
-}
-
 /** The store stays open with the source: blocks of an `ipfs:` image are read until the last layer is encrypted. */
 async function openImage(context: Context, { image, config, folder, signal }: Wanted): Promise<ImageSource> {
   const place = parseImagePlace(image)
   if (!place) throw new TrustedPodsError('MANIFEST_IMAGE_INVALID', `${image} is no place: wanted ${IMAGE_PLACES}`)
-  const store = openImageStore(context)
-  try {
-    const options = { ...placeOptions(context, { config, store }), signal: signal ?? context.signal }
-    const source = await plainSource(await openPlace(placeFrom(folder, place), options), options)
-    const close = async () => {
-      await source[Symbol.asyncDispose]()
-      await store[Symbol.asyncDispose]()
-    }
-    return { ...source, [Symbol.asyncDispose]: close }
-  } catch (error) {
-    await store[Symbol.asyncDispose]()
-    throw error
-  }
+  await using opened = new AsyncDisposableStack()
+  const store = opened.use(openImageStore(context))
+  const options = { ...placeOptions(context, { config, store }), signal: signal ?? context.signal }
+  const source = opened.use(await plainSource(await openPlace(placeFrom(folder, place), options), options))
+  const kept = opened.move()
+  return { ...source, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }

@@ -7,6 +7,7 @@ import { fromHex, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Evidence, EvidenceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import type { ReceivedEvidence } from './attest.ts'
+import { fromBase64, isBase64, toBase64 } from './base64.ts'
 
 const FORMAT = 'trusted-pods/evidence'
 const VERSION = 1
@@ -76,8 +77,7 @@ function readFields(text: string): Fields {
 }
 
 function readEvidence(value: unknown): Evidence {
-  if (typeof value !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
-    throw malformed('evidence in base64', typeof value)
+  if (typeof value !== 'string' || !isBase64(value)) throw malformed('evidence in base64', typeof value)
   try {
     return fromBinary(EvidenceSchema, fromBase64(value))
   } catch (cause) {
@@ -94,14 +94,4 @@ function readHex(key: string, value: unknown): Uint8Array {
 function malformed(wanted: string, got: string, cause?: unknown): TrustedPodsError {
   const message = `evidence file: expected ${wanted}, got ${got}`
   return new TrustedPodsError('ATTEST_EVIDENCE_MALFORMED', message, { cause })
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return btoa(text)
-}
-
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 }

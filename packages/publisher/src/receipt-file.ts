@@ -11,6 +11,7 @@ import type { SignedQuote } from '@trusted-pods/protocol/gen/trustedpods/v0/capa
 import { SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { type Receipt, ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Address, Hex } from 'viem'
+import { fromBase64, isBase64, toBase64 } from './base64.ts'
 import type { Lease } from './lease.ts'
 
 const FORMAT = 'trusted-pods/receipt'
@@ -177,18 +178,12 @@ function readHex32(fields: Fields, key: string): Hex {
 
 function readMessage<T>(fields: Fields, key: string, decode: (bytes: Uint8Array) => T): T {
   const text = readText(fields, key)
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw malformed(`${key} in base64`, 'other text')
+  if (!isBase64(text)) throw malformed(`${key} in base64`, 'other text')
   try {
-    return decode(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)))
+    return decode(fromBase64(text))
   } catch {
     throw malformed(`${key} as a Protobuf message`, 'other bytes')
   }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return btoa(text)
 }
 
 function malformed(wanted: string, got: string): TrustedPodsError {

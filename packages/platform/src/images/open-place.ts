@@ -13,6 +13,9 @@ import { folderFiles, openLayout, spooledFiles } from './layout-reader.ts'
 import { readSource } from './source-reader.ts'
 import { openTree } from './tree-reader.ts'
 
+/** How the engine is reached. */
+export type EngineOptions = Pick<PlaceOptions, 'engineSocket' | 'signal'>
+
 export interface PlaceOptions extends RegistryOptions {
   /** Socket of the engine that `docker-daemon:` and bare names mean; asked for only when it is needed. */
   readonly engineSocket: () => string
@@ -80,7 +83,7 @@ function absence(error: unknown, { signal }: PlaceOptions): TrustedPodsError {
 const ABSENT: readonly string[] = ['PLATFORM_ENGINE_MISSING', 'MANIFEST_IMAGE_NOT_FOUND']
 
 /** @throws TrustedPodsError PLATFORM_ENGINE_MISSING */
-export async function engineAt({ engineSocket, signal }: PlaceOptions): Promise<Engine> {
+export async function engineAt({ engineSocket, signal }: EngineOptions): Promise<Engine> {
   const socket = engineSocket()
   try {
     return await connectEngine(socket, { signal })
