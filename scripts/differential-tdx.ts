@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
 import { changedVectors } from '../test/support/fuzz/changed-vectors.ts'
+import { SHARED_VECTORS } from '../test/support/vectors/shared-vectors.ts'
 import { isBroken, readVectors, type Vector } from '../test/support/vectors/vector.ts'
 import { compare, type Difference, findDifference, isAcceptedByUsAlone } from './differential/compare.ts'
 import { type DcapQvl, ORACLE, openDcapQvl } from './differential/dcap-qvl.ts'
@@ -22,9 +23,8 @@ const [folder, ...rest] = positionals
 if (folder === undefined || rest.length > 0) fail(`usage: npm run -s differential:tdx -- <folder with ${ORACLE}>`)
 
 const root = resolve(import.meta.dirname, '..')
-const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(root, '../shared/vectors')
-const vectors = await readTdxVectors([join(root, 'test/vectors'), shared].filter((path) => existsSync(path)))
-if (vectors.length === 0) fail(`no TDX vector in test/vectors and ${shared}: set TRUSTED_PODS_VECTORS`)
+const vectors = await readTdxVectors([join(root, 'test/vectors'), SHARED_VECTORS].filter((path) => existsSync(path)))
+if (vectors.length === 0) fail(`no TDX vector in test/vectors and ${SHARED_VECTORS}: set TRUSTED_PODS_VECTORS`)
 const oracle = openOracle(folder)
 const found = await findDifferences()
 const { unexplained, stale } = compare(found, DCAP_QVL_DIFFERENCES)

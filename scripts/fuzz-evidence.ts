@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import type { FuzzMessage, FuzzTask } from '../test/support/fuzz/fuzz-worker.ts'
+import { SHARED_VECTORS } from '../test/support/vectors/shared-vectors.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,8 +26,7 @@ const { values, positionals } = parseArgs({
 /** Our own vectors, and the shared ones where they are. */
 function defaultFolders(): string[] {
   const root = resolve(import.meta.dirname, '..')
-  const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(root, '../shared/vectors')
-  return [join(root, 'test/vectors'), shared].filter((folder) => existsSync(folder))
+  return [join(root, 'test/vectors'), SHARED_VECTORS].filter((folder) => existsSync(folder))
 }
 
 /** A worker that judges nothing in so much processor time hangs: 20,000 times what a case takes. */

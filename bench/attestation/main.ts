@@ -7,6 +7,7 @@ import { cpus } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { appraise } from '@trusted-pods/protocol/attestation/appraise.ts'
+import { SHARED_VECTORS } from '../../test/support/vectors/shared-vectors.ts'
 import { isBroken, readVectors, type Vector } from '../../test/support/vectors/vector.ts'
 import { p256, p384, repeat, rsa4096Pss } from './floor.ts'
 import { measure, type Subject, type Times } from './measure.ts'
@@ -17,8 +18,7 @@ const { values } = parseArgs({ options: { runs: { type: 'string', default: '300'
 const runs = Number(values.runs)
 
 const root = resolve(import.meta.dirname, '../..')
-const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(root, '../shared/vectors')
-const folders = [join(root, 'test/vectors'), shared].filter((folder) => existsSync(folder))
+const folders = [join(root, 'test/vectors'), SHARED_VECTORS].filter((folder) => existsSync(folder))
 const vectors = (await Promise.all(folders.map(readVectors))).flat().filter((v): v is Vector => !isBroken(v))
 
 /** Nothing is known beforehand: certificates, lists and report are read and verified anew each time. */
@@ -44,7 +44,7 @@ const ecdsa384 = p384()
 const ecdsa256 = p256()
 const SNP_FLOOR = 'SNP floor: 1 P-384, 3 RSA-4096-PSS'
 const TDX_FLOOR = 'TDX floor: 10 P-256'
-const peers = await openPeers(shared)
+const peers = await openPeers(SHARED_VECTORS)
 
 const first = performance.now()
 for (const { run } of appraisal('genoa-v3-azure', 'first')) await run()

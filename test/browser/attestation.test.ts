@@ -12,17 +12,18 @@ import { changedVectors } from '../support/fuzz/changed-vectors.ts'
 import { simulatedCases } from '../support/simulated-cases.ts'
 import { type Case, packCase } from '../support/vectors/case-codec.ts'
 import { judgeVector } from '../support/vectors/judge-vector.ts'
+import { SHARED_VECTORS } from '../support/vectors/shared-vectors.ts'
 import { isBroken, readVectors, type Vector } from '../support/vectors/vector.ts'
 import { bundleForWeb } from '../support/web-bundle.ts'
 import type { JudgingPage } from './pages/judge-cases.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(root, '../shared/vectors')
 const skip = (await missingChromium()) ?? false
-const skipShared = skip || (existsSync(shared) ? false : `no vectors at ${shared}: set TRUSTED_PODS_VECTORS`)
+const skipShared =
+  skip || (existsSync(SHARED_VECTORS) ? false : `no vectors at ${SHARED_VECTORS}: set TRUSTED_PODS_VECTORS`)
 
 const own = await readUsable(join(root, 'test/vectors'))
-const others = skipShared === false ? await readUsable(shared) : []
+const others = skipShared === false ? await readUsable(SHARED_VECTORS) : []
 
 async function readUsable(folder: string): Promise<Vector[]> {
   const vectors = await readVectors(folder)

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { SHARED_VECTORS } from '../../../../test/support/vectors/shared-vectors.ts'
 import { toHex } from '../bytes.ts'
 import { parseCrl } from './crl.ts'
 import { verifyPssSha384 } from './signature-algorithm.ts'
 import { CERT_SIGN, CRL_SIGN, parseCertificate, readBasicConstraints, readKeyUsage } from './x509.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../shared/vectors')
-const folder = join(root, 'snp')
+const folder = join(SHARED_VECTORS, 'snp')
 const skip = existsSync(folder) ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 const read = (path: string) => new Uint8Array(readFileSync(join(folder, path)))
 const MALFORMED = { code: 'ATTEST_EVIDENCE_MALFORMED' }

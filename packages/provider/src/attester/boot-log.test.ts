@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { concatBytes } from '@trusted-pods/protocol/bytes.ts'
 import { memoryLog } from '../../../../test/support/memory-log.ts'
+import { SHARED_VECTORS } from '../../../../test/support/vectors/shared-vectors.ts'
 import { openBootLog } from './boot-log.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../shared/vectors')
-const folder = join(root, 'tdx')
+const folder = join(SHARED_VECTORS, 'tdx')
 const skip = existsSync(join(folder, 'eventlog')) ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 const ccel = () => join(folder, 'eventlog/v4-00806f05-gcp-cos113.ccel.bin')
 const quoteOf = (name: string) => new Uint8Array(readFileSync(join(folder, `real/${name}.quote.bin`)))

@@ -1,14 +1,16 @@
 /** The id that a provider announces is the one that verifiers read. Genuine evidence: TRUSTED_PODS_VECTORS. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
+import { SHARED_VECTORS } from '../../../../test/support/vectors/shared-vectors.ts'
 import { readPlatformId } from './platform-id.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../shared/vectors')
-const skip = existsSync(join(root, 'snp/real')) ? false : `no vectors at ${root}: set TRUSTED_PODS_VECTORS`
-const read = (path: string) => new Uint8Array(readFileSync(join(root, path)))
+const skip = existsSync(join(SHARED_VECTORS, 'snp/real'))
+  ? false
+  : `no vectors at ${SHARED_VECTORS}: set TRUSTED_PODS_VECTORS`
+const read = (path: string) => new Uint8Array(readFileSync(join(SHARED_VECTORS, path)))
 
 function snpId(name: string, kind: 'vcek' | 'vlek' = 'vcek'): string | undefined {
   const report = read(`snp/real/${name}.report.bin`)

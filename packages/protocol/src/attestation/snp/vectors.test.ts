@@ -4,16 +4,16 @@
  */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { judgeVector } from '../../../../../test/support/vectors/judge-vector.ts'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { isBroken, readVectors, type Vector } from '../../../../../test/support/vectors/vector.ts'
 import { appraise } from '../appraise.ts'
 import type { Verdict } from '../verdict.ts'
 import { type ProductPolicy, type SnpPolicy, STRICT_SNP_POLICY } from './policy.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const folder = join(root, 'snp')
+const folder = join(SHARED_VECTORS, 'snp')
 const isThere = existsSync(join(folder, 'cases.json'))
 const skip = isThere ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 const vectors = isThere ? (await readVectors(folder)).filter((vector): vector is Vector => !isBroken(vector)) : []

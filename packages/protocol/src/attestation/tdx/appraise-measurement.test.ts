@@ -1,16 +1,16 @@
 /** Which stacks are known: all values of one entry, by value or by the event log. Vectors as in vectors.test.ts. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { toHex } from '../../bytes.ts'
 import { appraiseMeasurement, type NamedReference } from './appraise-measurement.ts'
 import { parseEventLog } from './event-log.ts'
 import type { RtmrReference, TdxReference } from './policy.ts'
 import { parseTdxQuote, type TdReport } from './quote.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const folder = join(root, 'tdx')
+const folder = join(SHARED_VECTORS, 'tdx')
 const isThere = existsSync(join(folder, 'eventlog'))
 const skip = isThere ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 

@@ -1,15 +1,15 @@
 /** Logs of genuine machines replay to the RTMRs that their quotes have; changed ones do not. Vectors as in vectors.test.ts. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { toHex } from '../../bytes.ts'
 import { dstackDigest, type LoggedEvent, parseEventLog, replay, trimCcel } from './event-log.ts'
 import { parseTdxQuote, type TdReport } from './quote.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const folder = join(root, 'tdx')
+const folder = join(SHARED_VECTORS, 'tdx')
 const isThere = existsSync(join(folder, 'eventlog'))
 const skip = isThere ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 const MALFORMED = { code: 'ATTEST_EVIDENCE_MALFORMED' }

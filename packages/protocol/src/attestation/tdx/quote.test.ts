@@ -1,9 +1,10 @@
 /** Quotes, chains and collateral of wrong form: each a finding, none an exception. Vectors as in vectors.test.ts. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { toHex } from '../../bytes.ts'
 import { worstTier } from '../checks.ts'
 import { appraiseTdx, type TdxEvidence, type TdxOptions } from './appraise-tdx.ts'
@@ -16,8 +17,7 @@ import { parseTdxQuote } from './quote.ts'
 import { INTEL_ROOT } from './roots.ts'
 import { parseTcbInfo } from './tcb-info.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const folder = join(root, 'tdx')
+const folder = join(SHARED_VECTORS, 'tdx')
 const isThere = existsSync(join(folder, 'cases.json'))
 const skip = isThere ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 const MALFORMED = { code: 'ATTEST_EVIDENCE_MALFORMED' }

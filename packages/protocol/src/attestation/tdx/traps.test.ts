@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { sha256, toHex } from '../../bytes.ts'
 import { worstTier } from '../checks.ts'
 import { appraiseTdx, type TdxAppraisal, type TdxEvidence, type TdxOptions } from './appraise-tdx.ts'
@@ -14,8 +15,7 @@ import { type RtmrReference, STRICT_TDX_POLICY, type TdxPolicy, type TdxReferenc
 import { parseTdxQuote } from './quote.ts'
 import { INTEL_ROOT } from './roots.ts'
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const real = join(root, 'tdx')
+const real = join(SHARED_VECTORS, 'tdx')
 const isThere = existsSync(join(real, 'cases.json'))
 const skip = isThere ? false : `no vectors at ${real}: set TRUSTED_PODS_VECTORS`
 

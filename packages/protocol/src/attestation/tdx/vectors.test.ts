@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { fromHex, sha256, toHex } from '../../bytes.ts'
 import { type Tier, worstTier } from '../checks.ts'
 import { appraiseTdx, type TdxAppraisal, type TdxEvidence, type TdxOptions } from './appraise-tdx.ts'
@@ -42,8 +43,7 @@ interface VectorFile {
   mutations?: Mutation[]
 }
 
-const root = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const real = join(root, 'tdx')
+const real = join(SHARED_VECTORS, 'tdx')
 const synthetic = join(real, 'synthetic')
 const isThere = existsSync(join(real, 'cases.json'))
 const skip = isThere ? false : `no vectors at ${real}: set TRUSTED_PODS_VECTORS`

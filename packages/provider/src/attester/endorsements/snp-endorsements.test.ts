@@ -15,6 +15,7 @@ import {
   toPem,
 } from '../../../../../test/support/endorsement-server.ts'
 import { memoryLog } from '../../../../../test/support/memory-log.ts'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { openEndorsements } from './endorsements.ts'
 import type { Stapled } from './stapled.ts'
 
@@ -224,8 +225,7 @@ test('a file that is broken is as if it were not there', async (t) => {
   assert.equal(server.requests.length, 6)
 })
 
-const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const turin = join(shared, 'snp/real/turin-v5-ms.report.bin')
+const turin = join(SHARED_VECTORS, 'snp/real/turin-v5-ms.report.bin')
 
 test('on Turin the URL has 8 bytes of the chip id and the FMC', {
   skip: !existsSync(turin) && 'no vectors',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fromDcapCollateral } from '@trusted-pods/protocol/attestation/tdx/dcap-collateral.ts'
 import {
@@ -12,10 +12,10 @@ import {
   startEndorsementServer,
 } from '../../../../../test/support/endorsement-server.ts'
 import { memoryLog } from '../../../../../test/support/memory-log.ts'
+import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
 import { openEndorsements } from './endorsements.ts'
 
-const shared = process.env.TRUSTED_PODS_VECTORS ?? resolve(import.meta.dirname, '../../../../../../shared/vectors')
-const folder = join(shared, 'tdx')
+const folder = join(SHARED_VECTORS, 'tdx')
 const isThere = existsSync(folder)
 const skip = isThere ? false : `no vectors at ${folder}: set TRUSTED_PODS_VECTORS`
 
