@@ -47,7 +47,7 @@ test('refused: plaintext under an encrypted layer’s name, a plain layer, anoth
 })
 
 test('a cipher that lets the plaintext through publishes nothing', async () => {
-  const broken: StreamCrypto = { ...crypto, aes256Ctr: () => ({ update: (bytes) => bytes }) }
+  const broken: StreamCrypto = { ...crypto, aes256Ctr: () => ({ update: (bytes) => Uint8Array.from(bytes) }) }
   const source = imageSource([{ tar: await randomTar(1000) }])
   await assert.rejects(publishImage(source, { blockstore: new MemoryBlockstore(), crypto: broken }), (error) => {
     assert.ok(error instanceof TrustedPodsError)

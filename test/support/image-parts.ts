@@ -11,6 +11,7 @@ import { encryptLayer } from '@trusted-pods/protocol/image/ocicrypt/layer-cipher
 import type { PrivateOptions } from '@trusted-pods/protocol/image/ocicrypt/layer-options.ts'
 import { type OpenLimits, openImage } from '@trusted-pods/protocol/image/open.ts'
 import { type PublishedImage, publishImage } from '@trusted-pods/protocol/image/publish.ts'
+import { bytesOf } from '@trusted-pods/protocol/image/to-blocks.ts'
 import { streamFile } from '@trusted-pods/protocol/image/unixfs-read.ts'
 import { MemoryBlockstore } from 'blockstore-core'
 import { CID } from 'multiformats/cid'
@@ -117,7 +118,7 @@ export async function replaceLayer(
   mediaType = encryptedLayerType('gzip'),
 ) {
   const encryption = encryptLayer(imageSource([{ tar: packed }]).layers[0]?.open() ?? assert.fail(), crypto)
-  setBlob(parts, 0, await collect(encryption.ciphertext))
+  setBlob(parts, 0, await collect(bytesOf(encryption.blocks)))
   const annotations = await toAnnotations(encryption.result(), await publicKeyOf(fixture))
   Object.assign(parts.manifest.layers[0] ?? assert.fail(), { annotations, mediaType })
 }

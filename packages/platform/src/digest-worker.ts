@@ -1,45 +1,60 @@
-/** The thread behind background-sha256.ts: hashes slots of shared memory in the order in which they are named. */
-import { createHash, type Hash } from 'node:crypto'
+/** The thread behind thread-digests.ts: digests of blocks whose memory comes and goes back. */
+import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
 
 export type DigestRequest =
-  | { readonly kind: 'open'; readonly id: number; readonly memory: readonly Uint8Array[] }
-  | { readonly kind: 'update'; readonly id: number; readonly slot: number; readonly length: number }
-  | { readonly kind: 'end'; readonly id: number }
+  | { readonly kind: 'open'; readonly id: number; readonly key: Uint8Array; readonly each: boolean }
+  | { readonly kind: 'block'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'finish'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number }
 
 export type DigestReply =
-  | { readonly kind: 'released'; readonly id: number; readonly slot: number }
-  | { readonly kind: 'digest'; readonly id: number; readonly digest: Uint8Array }
+  | {
+      readonly kind: 'block'
+      readonly id: number
+      readonly bytes: Uint8Array<ArrayBuffer>
+      readonly sha256?: Uint8Array
+    }
+  | { readonly kind: 'totals'; readonly id: number; readonly sha256: Uint8Array; readonly hmac: Uint8Array }
 
-interface OpenDigest {
-  readonly hash: Hash
-  readonly memory: readonly Uint8Array[]
+interface OpenDigests {
+  readonly digest: Hash
+  readonly mac: Hmac
+  readonly each: boolean
 }
 
-const digests = new Map<number, OpenDigest>()
+const opened = new Map<number, OpenDigests>()
 
-function answer(request: DigestRequest): DigestReply | undefined {
-  const { id } = request
-  const digest = digests.get(id)
-  switch (request.kind) {
-    case 'open':
-      digests.set(id, { hash: createHash('sha256'), memory: request.memory })
-      return undefined
-    case 'update': {
-      const { slot, length } = request
-      digest?.hash.update(digest.memory[slot]?.subarray(0, length) ?? new Uint8Array())
-      return { kind: 'released', id, slot }
-    }
-    case 'end':
-      return digest && { kind: 'digest', id, digest: digest.hash.digest() }
-    case 'close':
-      digests.delete(id)
-      return undefined
-  }
+function add({ digest, mac, each }: OpenDigests, { id, bytes }: DigestRequest & { kind: 'block' }): void {
+  digest.update(bytes)
+  mac.update(bytes)
+  const own = each ? { sha256: createHash('sha256').update(bytes).digest() } : {}
+  reply({ kind: 'block', id, bytes, ...own }, [bytes.buffer])
+}
+
+function reply(message: DigestReply, memory: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, memory)
 }
 
 parentPort?.on('message', (request: DigestRequest) => {
-  const reply = answer(request)
-  if (reply) parentPort?.postMessage(reply)
+  const { id } = request
+  const digests = opened.get(id)
+  switch (request.kind) {
+    case 'open': {
+      const { key, each } = request
+      opened.set(id, { digest: createHash('sha256'), mac: createHmac('sha256', key), each })
+      // Came as a copy of its own.
+      key.fill(0)
+      break
+    }
+    case 'block':
+      if (digests) add(digests, request)
+      break
+    case 'finish':
+      if (digests) reply({ kind: 'totals', id, sha256: digests.digest.digest(), hmac: digests.mac.digest() })
+      break
+    case 'close':
+      opened.delete(id)
+      break
+  }
 })

@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os'
 import { finished, pipeline, Readable, type Transform } from 'node:stream'
 import { constants, createGunzip, createGzip, createZstdCompress, createZstdDecompress } from 'node:zlib'
 import type { StreamCrypto, StreamDigest } from '@trusted-pods/protocol/image/stream-crypto.ts'
-import { openBackgroundSha256 } from './background-sha256.ts'
 import { countChunk } from './free-chunks.ts'
+import { openThreadDigests } from './thread-digests.ts'
 import { decompressFrames } from './zstd-frames.ts'
 
 /** 256 KiB: OpenSSL's own peak; 64 KiB costs 1.5 times, 4 MiB 2 to 3 times as much. */
@@ -15,9 +15,6 @@ const GZIP_LEVEL = 3
 /** Smaller than gzip at its default and seven times as fast; level 3 saves another seventh for twice the time. */
 const ZSTD_LEVEL = 1
 
-/** Each byte of a layer lies in the chunk that was read and in its other text. */
-const CHUNKS_PER_BYTE = 2
-
 const twoThreads = availableParallelism() > 1
 
 export const nodeStreamCrypto = {
@@ -25,14 +22,15 @@ export const nodeStreamCrypto = {
     const cipher = createCipheriv('aes-256-ctr', key, counter)
     return {
       update(bytes) {
-        countChunk(CHUNKS_PER_BYTE * bytes.length)
+        // The chunk that was read, or the one that is returned: the other is copied and given back.
+        countChunk(bytes.length)
         return cipher.update(bytes)
       },
     }
   },
   hmacSha256: (key) => toDigest(createHmac('sha256', key)),
   sha256: () => toDigest(createHash('sha256')),
-  ...(twoThreads && { backgroundSha256: openBackgroundSha256 }),
+  ...(twoThreads && { ciphertextDigests: openThreadDigests }),
   gunzip: (bytes) => through(bytes, createGunzip({ chunkSize: CHUNK_BYTES })),
   gzip: (bytes) => through(bytes, createGzip({ chunkSize: CHUNK_BYTES, level: GZIP_LEVEL })),
   unzstd: (bytes) =>

@@ -12,6 +12,7 @@ import {
   toAnnotations,
 } from '@trusted-pods/protocol/image/ocicrypt/layer-annotations.ts'
 import { decryptLayer, encryptLayer } from '@trusted-pods/protocol/image/ocicrypt/layer-cipher.ts'
+import { bytesOf } from '@trusted-pods/protocol/image/to-blocks.ts'
 import { nodeStreamCrypto } from '../stream-crypto.ts'
 import { checkedLayer } from './checked-layer.ts'
 import { checkBlobDigest } from './image-reader.ts'
@@ -41,7 +42,7 @@ export function encryptFor(recipients: readonly CryptoKey[]): LayerTransform {
     const checked = checkedLayer(bytes, { ...layer, compression })
     const packed = compression === 'none' ? nodeStreamCrypto.gzip(checked) : checked
     const encryption = encryptLayer(packed, nodeStreamCrypto)
-    const { digest, size } = await stage.put(encryption.ciphertext, { digest: () => encryption.result().digest })
+    const { digest, size } = await stage.put(bytesOf(encryption.blocks), { digest: () => encryption.result().digest })
     const { publicOptions, privateOptions } = encryption.result()
     if (compression !== 'none') checkBlobDigest(layer.name, layer.descriptor, privateOptions.digest)
     const annotations = {

@@ -16,8 +16,8 @@ import { toAnnotations } from './ocicrypt/layer-annotations.ts'
 import { encryptLayer } from './ocicrypt/layer-cipher.ts'
 import { type ConfigPrivacy, type ImageDefaults, toPublicConfig } from './public-config.ts'
 import { checkEncrypted } from './self-check.ts'
-import { openSha256, type StreamCrypto } from './stream-crypto.ts'
-import { writeFile } from './unixfs-write.ts'
+import type { StreamCrypto } from './stream-crypto.ts'
+import { writeFileOfBlocks } from './unixfs-write.ts'
 
 export interface PublishedImage {
   /** Binary CIDv1 of the tree. */
@@ -108,9 +108,9 @@ async function encryptAndKeep(layer: ImageSourceLayer, options: LayerOptions): P
   const { crypto, blockstore, cache } = options
   const compression = layerCompression(layer.mediaType) ?? 'none'
   const packed = compression === 'none' ? pack(checkDiffId(layer, crypto), crypto) : layer.open()
-  const encryption = encryptLayer(observe(packed, options), crypto)
+  const encryption = encryptLayer(observe(packed, options), crypto, { each: true })
   const blocks: CID[] = []
-  const node = await writeFile(blockstore, encryption.ciphertext, { onBlock: (cid) => blocks.push(cid) })
+  const node = await writeFileOfBlocks(blockstore, encryption.blocks, { onBlock: (cid) => blocks.push(cid) })
   const { digest, size, ...layerOptions } = encryption.result()
   const mediaType = encryptedLayerType(writtenCompression(compression, crypto))
   const written = { mediaType, digest, size, node, options: layerOptions }
@@ -140,13 +140,12 @@ async function* observe(bytes: AsyncIterable<Uint8Array>, options: LayerOptions)
 
 /** A plain tar as it passes; compressed layers were checked by whoever opened the source. */
 async function* checkDiffId(layer: ImageSourceLayer, crypto: StreamCrypto): AsyncGenerator<Uint8Array> {
-  using digest = openSha256(crypto)
+  const digest = crypto.sha256()
   for await (const chunk of layer.open()) {
-    const room = digest.update(chunk)
-    if (room) await room
+    digest.update(chunk)
     yield chunk
   }
-  const found = await digest.digest()
+  const found = digest.digest()
   if (!isDigestOf(layer.diffId, found))
     throw invalid(`a layer's tar is ${toDigestText(found)}, its diff_id says ${layer.diffId}`)
 }

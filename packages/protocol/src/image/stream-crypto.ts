@@ -1,9 +1,10 @@
 /** What image encryption needs of the platform: WebCrypto has no streaming cipher, MAC or digest. Implemented for Node in
  * @trusted-pods/platform/stream-crypto.ts. */
+import { sha256 } from '../bytes.ts'
 
 export interface StreamCipher {
-  /** AES-256-CTR is its own inverse; output length equals input length. The output is never reused. */
-  update(bytes: Uint8Array): Uint8Array
+  /** AES-256-CTR is its own inverse; output length equals input length. The output has memory of its own, which is never reused. */
+  update(bytes: Uint8Array): Uint8Array<ArrayBuffer>
 }
 
 export interface StreamDigest {
@@ -11,11 +12,28 @@ export interface StreamDigest {
   digest(): Uint8Array
 }
 
-/** A digest that another thread computes while this one goes on. */
-export interface BackgroundDigest extends Disposable {
-  /** Takes the bytes before it returns; undefined, or a promise that holds the caller back while the other thread lags. */
-  update(bytes: Uint8Array): Promise<void> | undefined
-  digest(): Promise<Uint8Array>
+export interface DigestedBlock {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Of this block alone, where it was asked for. */
+  readonly sha256?: Uint8Array
+}
+
+/** SHA-256 and HMAC-SHA256 of a ciphertext that comes in blocks. */
+export interface CiphertextDigests extends Disposable {
+  /** Takes the block's memory over; what comes back may lie elsewhere. Blocks count in the order of the calls. */
+  add(block: Uint8Array<ArrayBuffer>): Promise<DigestedBlock>
+  /** Over all blocks; to be called after the last `add`, whose promise need not be settled yet. */
+  finish(): Promise<CiphertextTotals>
+}
+
+export interface CiphertextTotals {
+  readonly sha256: Uint8Array
+  readonly hmac: Uint8Array
+}
+
+export interface CiphertextDigestOptions {
+  /** Whether each block's own SHA-256 is wanted. */
+  readonly each: boolean
 }
 
 export interface StreamCrypto {
@@ -23,8 +41,8 @@ export interface StreamCrypto {
   aes256Ctr(key: Uint8Array, counter: Uint8Array): StreamCipher
   hmacSha256(key: Uint8Array): StreamDigest
   sha256(): StreamDigest
-  /** SHA-256 beside the caller, who disposes of it; absent where the platform has one thread. */
-  backgroundSha256?(): BackgroundDigest
+  /** Beside the caller, who disposes of it; absent where the platform has one thread. @param key of the HMAC. */
+  ciphertextDigests?(key: Uint8Array, options: CiphertextDigestOptions): CiphertextDigests
   gunzip(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
   gzip(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
   /** Zstandard of any number of frames; absent where the platform has none. */
@@ -34,17 +52,23 @@ export interface StreamCrypto {
 }
 
 /** Beside the caller where the platform can, else at once. */
-export function openSha256(crypto: StreamCrypto): BackgroundDigest {
-  return crypto.backgroundSha256?.() ?? inForeground(crypto.sha256())
+export function openCiphertextDigests(
+  crypto: StreamCrypto,
+  key: Uint8Array,
+  options: CiphertextDigestOptions,
+): CiphertextDigests {
+  return crypto.ciphertextDigests?.(key, options) ?? inForeground(crypto, key, options)
 }
 
-function inForeground(digest: StreamDigest): BackgroundDigest {
+function inForeground(crypto: StreamCrypto, key: Uint8Array, { each }: CiphertextDigestOptions): CiphertextDigests {
+  const [digest, mac] = [crypto.sha256(), crypto.hmacSha256(key)]
   return {
-    update(bytes) {
+    async add(bytes) {
       digest.update(bytes)
-      return undefined
+      mac.update(bytes)
+      return each ? { bytes, sha256: await sha256(bytes) } : { bytes }
     },
-    digest: async () => digest.digest(),
+    finish: async () => ({ sha256: digest.digest(), hmac: mac.digest() }),
     [Symbol.dispose]() {},
   }
 }

@@ -8,8 +8,8 @@ import * as raw from 'multiformats/codecs/raw'
 import { create as createMultihash } from 'multiformats/hashes/digest'
 import { sha256 as sha256Hasher } from 'multiformats/hashes/sha2'
 import { sha256 } from '../bytes.ts'
+import { BLOCK_BYTES, toBlocks } from './to-blocks.ts'
 
-const CHUNK_BYTES = 1024 * 1024
 const MAX_LINKS = 1024
 /** Blocks of 1 MiB that are hashed and stored at once: enough to keep a disk busy, and the bound on memory. */
 const CONCURRENT_BLOCKS = 4
@@ -35,30 +35,58 @@ export interface FileOptions {
 export async function writeFile(
   blockstore: Blockstore,
   content: Uint8Array | AsyncIterable<Uint8Array>,
-  { onBlock = () => {} }: FileOptions = {},
+  options: FileOptions = {},
 ): Promise<TreeNode> {
-  let parts = await writeLeaves(blockstore, content, onBlock)
-  while (parts.length > 1) parts = await writeParents(blockstore, parts, onBlock)
+  const isWhole = content instanceof Uint8Array
+  if (isWhole && content.length <= BLOCK_BYTES) return putLeaf(blockstore, { bytes: content }, options)
+  return writeFileOfBlocks(blockstore, undigested(toBlocks(isWhole ? [content] : content)), options)
+}
+
+/** A block of the file; hashed here where it does not come with its SHA-256. */
+export interface FileBlock {
+  readonly bytes: Uint8Array
+  readonly sha256?: Uint8Array
+}
+
+/** The same of a file that is cut already, as `toBlocks` does. */
+export async function writeFileOfBlocks(
+  blockstore: Blockstore,
+  blocks: AsyncIterable<FileBlock>,
+  options: FileOptions = {},
+): Promise<TreeNode> {
+  let parts = await writeLeaves(blockstore, blocks, options)
+  while (parts.length > 1) parts = await writeParents(blockstore, parts, options)
   const [only] = parts
-  return only ?? { ...(await putBlock(blockstore, raw.code, new Uint8Array())), fileBytes: 0 }
+  return only ?? putLeaf(blockstore, { bytes: new Uint8Array() }, options)
+}
+
+async function* undigested(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<FileBlock> {
+  for await (const bytes of blocks) yield { bytes }
+}
+
+async function putLeaf(blockstore: Blockstore, block: FileBlock, { onBlock }: FileOptions): Promise<TreeNode> {
+  const leaf = await putBlock(blockstore, raw.code, block)
+  onBlock?.(leaf.cid)
+  return leaf
 }
 
 async function writeLeaves(
   blockstore: Blockstore,
-  content: Uint8Array | AsyncIterable<Uint8Array>,
-  onBlock: (cid: CID) => void,
+  blocks: AsyncIterable<FileBlock>,
+  { onBlock }: FileOptions,
 ): Promise<FilePart[]> {
   const leaves: FilePart[] = []
   const underWay: Promise<FilePart>[] = []
   const finishFirst = async () => {
     const leaf = await underWay.shift()
     if (!leaf) return
-    onBlock(leaf.cid)
+    onBlock?.(leaf.cid)
     leaves.push(leaf)
   }
   try {
-    for await (const chunk of toChunks(content)) {
-      const stored = putBlock(blockstore, raw.code, chunk).then((node) => ({ ...node, fileBytes: chunk.length }))
+    for await (const block of blocks) {
+      const fileBytes = block.bytes.length
+      const stored = putBlock(blockstore, raw.code, block).then((node) => ({ ...node, fileBytes }))
       // Waited for in its turn, below or in the end.
       stored.catch(() => {})
       underWay.push(stored)
@@ -74,7 +102,7 @@ async function writeLeaves(
 async function writeParents(
   blockstore: Blockstore,
   parts: readonly FilePart[],
-  onBlock: (cid: CID) => void,
+  { onBlock }: FileOptions,
 ): Promise<FilePart[]> {
   const parents: FilePart[] = []
   for (let at = 0; at < parts.length; at += MAX_LINKS) {
@@ -82,7 +110,7 @@ async function writeParents(
     const file = new UnixFS({ type: 'file', blockSizes: children.map(({ fileBytes }) => BigInt(fileBytes)) })
     const links = children.map(({ cid, size }) => ({ Name: '', Hash: cid, Tsize: size }))
     const node = await putNode(blockstore, file, links)
-    onBlock(node.cid)
+    onBlock?.(node.cid)
     parents.push({ ...node, fileBytes: children.reduce((sum, { fileBytes }) => sum + fileBytes, 0) })
   }
   return parents
@@ -99,31 +127,12 @@ export async function writeDirectory(
 
 async function putNode(blockstore: Blockstore, content: UnixFS, links: dagPb.PBLink[]): Promise<TreeNode> {
   const block = dagPb.encode(dagPb.prepare({ Data: content.marshal(), Links: links }))
-  const { cid } = await putBlock(blockstore, dagPb.code, block)
+  const { cid } = await putBlock(blockstore, dagPb.code, { bytes: block })
   return { cid, size: block.length + links.reduce((total, { Tsize = 0 }) => total + Tsize, 0) }
 }
 
-async function putBlock(blockstore: Blockstore, codec: number, block: Uint8Array): Promise<TreeNode> {
-  const cid = CID.createV1(codec, createMultihash(sha256Hasher.code, await sha256(block)))
-  await blockstore.put(cid, block)
-  return { cid, size: block.length }
-}
-
-/** Chunks of 1 MiB, each with memory of its own; the last one is shorter. */
-async function* toChunks(content: Uint8Array | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let chunk = new Uint8Array(content instanceof Uint8Array ? Math.min(content.length, CHUNK_BYTES) : CHUNK_BYTES)
-  let length = 0
-  for await (const bytes of content instanceof Uint8Array ? [content] : content) {
-    for (let at = 0; at < bytes.length; ) {
-      const part = bytes.subarray(at, at + CHUNK_BYTES - length)
-      chunk.set(part, length)
-      length += part.length
-      at += part.length
-      if (length < CHUNK_BYTES) continue
-      yield chunk
-      chunk = new Uint8Array(CHUNK_BYTES)
-      length = 0
-    }
-  }
-  if (length > 0) yield chunk.slice(0, length)
+async function putBlock(blockstore: Blockstore, codec: number, { bytes, ...known }: FileBlock): Promise<TreeNode> {
+  const cid = CID.createV1(codec, createMultihash(sha256Hasher.code, known.sha256 ?? (await sha256(bytes))))
+  await blockstore.put(cid, bytes)
+  return { cid, size: bytes.length }
 }

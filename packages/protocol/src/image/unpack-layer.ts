@@ -3,7 +3,7 @@ import { isDigestOf, toDigestText } from './digest.ts'
 import type { Compression } from './media-types.ts'
 import { decryptLayer, type LayerExpectation } from './ocicrypt/layer-cipher.ts'
 import { refused } from './refused.ts'
-import { openSha256, type StreamCrypto } from './stream-crypto.ts'
+import type { StreamCrypto } from './stream-crypto.ts'
 
 /** Real layers stay below 20; gzip's own end is 1030. Below the free allowance a ratio says nothing. */
 const MAX_RATIO = 100
@@ -32,17 +32,16 @@ export async function* unpackLayer(
 ): AsyncGenerator<Uint8Array> {
   const reading: Reading = { finished: false }
   const packed = observe(decryptLayer(ciphertext, layer, crypto), reading)
-  using digest = openSha256(crypto)
+  const digest = crypto.sha256()
   let size = 0
   for await (const chunk of decompress(packed, reading, { layer, crypto })) {
     size += chunk.length
     checkSize(size, layer, maxBytes)
-    const room = digest.update(chunk)
-    if (room) await room
+    digest.update(chunk)
     yield chunk
   }
   if (!reading.finished) throw refused(`${layer.name}: bytes after the end of its ${layer.compression} stream`)
-  const found = await digest.digest()
+  const found = digest.digest()
   if (!isDigestOf(layer.diffId, found))
     throw refused(`${layer.name}: its tar is ${toDigestText(found)}, the config's diff_id says ${layer.diffId}`)
 }

@@ -4,8 +4,17 @@
  */
 import { equalBytes } from '../../bytes.ts'
 import { isDigestOf, toDigestText } from '../digest.ts'
+import { PassingDigests } from '../passing-digests.ts'
 import { refused } from '../refused.ts'
-import { openSha256, type StreamCrypto } from '../stream-crypto.ts'
+import {
+  type CiphertextDigestOptions,
+  type DigestedBlock,
+  openCiphertextDigests,
+  type StreamCipher,
+  type StreamCrypto,
+  type StreamDigest,
+} from '../stream-crypto.ts'
+import { toBlocks } from '../to-blocks.ts'
 import { NONCE_BYTES, type PrivateOptions, type PublicOptions, SYMMETRIC_KEY_BYTES } from './layer-options.ts'
 
 /** Known only when the last byte has gone through. */
@@ -19,46 +28,64 @@ export interface EncryptedLayerResult {
 }
 
 export interface LayerEncryption {
-  /** To be read once. */
-  readonly ciphertext: AsyncIterable<Uint8Array>
-  /** To be called after the ciphertext has ended. */
+  /** The ciphertext in blocks of BLOCK_BYTES, the last one shorter; to be read once. */
+  readonly blocks: AsyncIterable<DigestedBlock>
+  /** To be called after the last block. */
   result(): EncryptedLayerResult
 }
 
+/** Blocks whose digests may be under way while the next is encrypted. */
+const BLOCKS_AHEAD = 3
+
 /** Encrypts with a fresh key and nonce. */
-export function encryptLayer(plaintext: AsyncIterable<Uint8Array>, crypto: StreamCrypto): LayerEncryption {
+export function encryptLayer(
+  plaintext: AsyncIterable<Uint8Array>,
+  crypto: StreamCrypto,
+  options: CiphertextDigestOptions = { each: false },
+): LayerEncryption {
   const symmetricKey = randomBytes(SYMMETRIC_KEY_BYTES)
   const nonce = randomBytes(NONCE_BYTES)
   let result: EncryptedLayerResult | undefined
-  async function* encrypt(): AsyncGenerator<Uint8Array> {
-    const cipher = crypto.aes256Ctr(symmetricKey, nonce)
-    const mac = crypto.hmacSha256(symmetricKey)
-    using digest = openSha256(crypto)
-    using plainDigest = openSha256(crypto)
+  async function* encrypt(): AsyncGenerator<DigestedBlock> {
+    const plainDigest = crypto.sha256()
+    using digests = openCiphertextDigests(crypto, symmetricKey, options)
+    const underWay: Promise<DigestedBlock>[] = []
     let size = 0
-    for await (const chunk of plaintext) {
-      const plainRoom = plainDigest.update(chunk)
-      const encrypted = cipher.update(chunk)
-      const room = digest.update(encrypted)
-      mac.update(encrypted)
-      await plainRoom
-      await room
-      size += encrypted.length
-      yield encrypted
+    const ciphertext = transform(plaintext, { digest: plainDigest, cipher: crypto.aes256Ctr(symmetricKey, nonce) })
+    for await (const block of toBlocks(ciphertext)) {
+      size += block.length
+      underWay.push(digests.add(block))
+      if (underWay.length > BLOCKS_AHEAD) yield* underWay.splice(0, 1)
     }
+    const totals = digests.finish()
+    yield* underWay
+    const { sha256, hmac } = await totals
     result = {
-      privateOptions: { symmetricKey, nonce, digest: toDigestText(await plainDigest.digest()) },
-      publicOptions: { hmac: mac.digest() },
-      digest: toDigestText(await digest.digest()),
+      privateOptions: { symmetricKey, nonce, digest: toDigestText(plainDigest.digest()) },
+      publicOptions: { hmac },
+      digest: toDigestText(sha256),
       size,
     }
   }
   return {
-    ciphertext: encrypt(),
+    blocks: encrypt(),
     result() {
       if (!result) throw new Error('the ciphertext was not read to its end')
       return result
     },
+  }
+}
+
+async function* transform(
+  plaintext: AsyncIterable<Uint8Array>,
+  { digest, cipher }: { digest: StreamDigest; cipher: StreamCipher },
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of plaintext) {
+    digest.update(chunk)
+    const ciphertext = cipher.update(chunk)
+    yield ciphertext
+    // It was copied into a block: its memory is good for the next at once, while a collector would leave it to grow cold.
+    ciphertext.buffer.transfer(0)
   }
 }
 
@@ -85,24 +112,19 @@ export async function* decryptLayer(
 ): AsyncGenerator<Uint8Array> {
   const { symmetricKey, nonce } = expected.privateOptions
   const cipher = crypto.aes256Ctr(symmetricKey, nonce)
-  const mac = crypto.hmacSha256(symmetricKey)
-  using digest = openSha256(crypto)
-  using plainDigest = openSha256(crypto)
+  const plainDigest = crypto.sha256()
+  using digests = new PassingDigests(openCiphertextDigests(crypto, symmetricKey, { each: false }))
   let size = 0
   for await (const chunk of ciphertext) {
     size += chunk.length
     if (size > expected.size) throw refused(`${expected.name}: over ${expected.size} bytes, as its descriptor says`)
-    const room = digest.update(chunk)
+    await digests.update(chunk)
     const plaintext = cipher.update(chunk)
-    const plainRoom = plainDigest.update(plaintext)
-    mac.update(chunk)
-    await room
-    await plainRoom
+    plainDigest.update(plaintext)
     yield plaintext
   }
-  const [cipherSha256, plainSha256] = [await digest.digest(), await plainDigest.digest()]
-  const found = { size, digest: cipherSha256, hmac: mac.digest(), plainDigest: plainSha256 }
-  checkEnd(found, expected)
+  const { sha256, hmac } = await digests.finish()
+  checkEnd({ size, digest: sha256, hmac, plainDigest: plainDigest.digest() }, expected)
 }
 
 interface Found {

@@ -1,0 +1,120 @@
+/**
+ * Digest and MAC of a ciphertext on another thread, with each block's own digest. A layer is hashed four times on its way (plaintext,
+ * ciphertext, MAC, blocks), each a pass of its own: one thread would spend nearly all of its time in them. Blocks go over and come back
+ * without a copy.
+ */
+import { Worker } from 'node:worker_threads'
+import type {
+  CiphertextDigestOptions,
+  CiphertextDigests,
+  CiphertextTotals,
+  DigestedBlock,
+} from '@trusted-pods/protocol/image/stream-crypto.ts'
+import type { DigestReply, DigestRequest } from './digest-worker.ts'
+
+export function openThreadDigests(key: Uint8Array, options: CiphertextDigestOptions): CiphertextDigests {
+  return new ThreadDigests(key, options)
+}
+
+class ThreadDigests implements CiphertextDigests {
+  readonly #thread: DigestThread
+  readonly #id: number
+  /** In the order of the blocks. */
+  readonly #blocks: PromiseWithResolvers<DigestedBlock>[] = []
+  readonly #totals = quiet(Promise.withResolvers<CiphertextTotals>())
+
+  constructor(key: Uint8Array, options: CiphertextDigestOptions) {
+    this.#thread = sharedThread()
+    const onFailure = (error: unknown) => this.#fail(error)
+    this.#id = this.#thread.open({ key, ...options }, { onReply: (reply) => this.#take(reply), onFailure })
+  }
+
+  add(bytes: Uint8Array<ArrayBuffer>): Promise<DigestedBlock> {
+    const digested = quiet(Promise.withResolvers<DigestedBlock>())
+    this.#blocks.push(digested)
+    this.#thread.send({ kind: 'block', id: this.#id, bytes }, [bytes.buffer])
+    return digested.promise
+  }
+
+  finish(): Promise<CiphertextTotals> {
+    this.#thread.send({ kind: 'finish', id: this.#id })
+    return this.#totals.promise
+  }
+
+  /** Whoever still waits is told. */
+  [Symbol.dispose](): void {
+    this.#thread.close(this.#id)
+    this.#fail(new Error('the digest was given up'))
+  }
+
+  #take(reply: DigestReply): void {
+    if (reply.kind === 'totals') this.#totals.resolve(reply)
+    else this.#blocks.shift()?.resolve(reply)
+  }
+
+  #fail(error: unknown): void {
+    this.#totals.reject(error)
+    for (const { reject } of this.#blocks.splice(0)) reject(error)
+  }
+}
+
+/** Nobody may be waiting when it fails. */
+function quiet<T>(resolvers: PromiseWithResolvers<T>): PromiseWithResolvers<T> {
+  resolvers.promise.catch(() => {})
+  return resolvers
+}
+
+interface Listener {
+  onReply(reply: DigestReply): void
+  onFailure(error: unknown): void
+}
+
+/** Keeps the process alive only while digests are open. */
+class DigestThread {
+  readonly #worker: Worker
+  readonly #listeners = new Map<number, Listener>()
+  #nextId = 0
+  isAlive = true
+
+  constructor() {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    this.#worker = new Worker(new URL(`./digest-worker.${extension}`, import.meta.url))
+    this.#worker.unref()
+    this.#worker.on('message', (reply: DigestReply) => this.#listeners.get(reply.id)?.onReply(reply))
+    this.#worker.on('error', (error) => this.#fail(error))
+    this.#worker.on('exit', () => this.#fail(new Error('the digest thread ended')))
+  }
+
+  open(options: CiphertextDigestOptions & { key: Uint8Array }, listener: Listener): number {
+    const id = this.#nextId++
+    this.#listeners.set(id, listener)
+    this.#worker.ref()
+    this.send({ kind: 'open', id, ...options })
+    return id
+  }
+
+  /** @param memory goes over with it, and is gone here. */
+  send(request: DigestRequest, memory: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, memory)
+  }
+
+  close(id: number): void {
+    if (!this.#listeners.delete(id)) return
+    this.send({ kind: 'close', id })
+    if (this.#listeners.size === 0) this.#worker.unref()
+  }
+
+  #fail(error: unknown): void {
+    this.isAlive = false
+    for (const { onFailure } of this.#listeners.values()) onFailure(error)
+    this.#listeners.clear()
+  }
+}
+
+let thread: DigestThread | undefined
+
+/** One for the process: more threads than cores only cost memory. */
+function sharedThread(): DigestThread {
+  if (!thread?.isAlive) thread = new DigestThread()
+  return thread
+}
