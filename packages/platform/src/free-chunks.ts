@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** Dead bytes that are let lie. */
-const INTERVAL_BYTES = 24 * 1024 * 1024
+const INTERVAL_BYTES = 16 * 1024 * 1024
 
 type Collect = (options: { type: 'minor' }) => void
 

@@ -52,7 +52,10 @@ function toDigest(hash: { update(bytes: Uint8Array): unknown; digest(): Uint8Arr
 async function* through(bytes: AsyncIterable<Uint8Array>, transform: Transform): AsyncGenerator<Uint8Array> {
   // A failure of either reaches the loop below by the transform, which the pipeline destroys with it.
   pipeline(Readable.from(bytes, { highWaterMark: 1 }), transform, () => {})
-  for await (const chunk of transform) yield chunk
+  for await (const chunk of transform) {
+    countChunk(chunk.length)
+    yield chunk
+  }
 }
 
 /** The same, ended only when all was taken: Node's zstd writes an empty second frame where the end comes while bytes wait. */
