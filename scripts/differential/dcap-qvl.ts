@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { QE_IDENTITY, TCB_INFO } from '@trusted-pods/protocol/attestation/tdx/collateral.ts'
 import { INTEL_ROOT } from '@trusted-pods/protocol/attestation/tdx/roots.ts'
 import type { Evidence } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
+import { toPem } from '@trusted-pods/provider/attester/pem.ts'
 import { quoteCertificates } from '../../test/support/fuzz/report-signature.ts'
 import type { Case } from '../../test/support/vectors/case-codec.ts'
 
@@ -65,7 +66,7 @@ function toDocument({ collateral, crls }: Evidence) {
     return {
       text: Buffer.from(found.body).toString(),
       signature: toHex(found.signature),
-      chain: toPem(found.certificates),
+      chain: toPem(...found.certificates),
     }
   }
   const [tcbInfo, qeIdentity] = [piece(TCB_INFO), piece(QE_IDENTITY)]
@@ -84,15 +85,4 @@ function toDocument({ collateral, crls }: Evidence) {
 
 function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
-}
-
-function toPem(certificates: readonly Uint8Array[]): string {
-  const lines = certificates.flatMap((der) => [
-    '-----BEGIN CERTIFICATE-----',
-    ...(Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []),
-    '-----END CERTIFICATE-----',
-  ])
-  return `${lines.join('\n')}\n`
 }

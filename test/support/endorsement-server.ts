@@ -89,12 +89,3 @@ function fail(response: ServerResponse, fault: Fault, answer: RecordedAnswer | u
       response.writeHead(200, fault.answer.headers).end(fault.answer.body)
   }
 }
-
-/** DER as PEM. */
-export function toPem(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n')
-}

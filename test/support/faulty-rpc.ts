@@ -1,8 +1,6 @@
 /** A JSON-RPC endpoint that passes requests on to a real node, and fails in the ways that real endpoints fail. */
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { text } from 'node:stream/consumers'
+import type { ServerResponse } from 'node:http'
+import { askNode, JSON_TYPE, type RpcServer, startRpcServer } from './rpc-server.ts'
 
 /**
  * pass: no fault. lose-answer: the node gets the request, the caller no answer. hang: no answer, ever. huge: an answer that does not
@@ -21,8 +19,7 @@ export type Fault =
   | 'stale'
   | 'wrong-chain'
 
-export interface FaultyRpc extends AsyncDisposable {
-  readonly rpc: string
+export interface FaultyRpc extends RpcServer {
   /** Requests whose method matches fail this way from now on; `times` of them, all by default. */
   fail(fault: Fault, options?: { method?: RegExp; times?: number }): void
   /** Refuses to give the logs of more blocks than this at once, as public endpoints do. */
@@ -38,8 +35,7 @@ export async function startFaultyRpc(target: string, { onRequest }: FaultyRpcOpt
   let rule: { fault: Fault; method: RegExp; left: number } = { fault: 'pass', method: /^/, left: 0 }
   let staleAt: Promise<string> | undefined
   let logBlocks: bigint | undefined
-  const serve = async (request: IncomingMessage, response: ServerResponse) => {
-    const body = await text(request)
+  const server = await startRpcServer(async (body, response) => {
     const { method } = JSON.parse(body) as { method: string }
     onRequest?.(method)
     if (logBlocks !== undefined && method === 'eth_getLogs' && spanOf(body) > logBlocks) {
@@ -49,29 +45,18 @@ export async function startFaultyRpc(target: string, { onRequest }: FaultyRpcOpt
     }
     const applies = rule.left > 0 && rule.method.test(method)
     if (applies) rule.left--
-    const ask = async (body: string) => await (await fetch(target, { method: 'POST', body, headers: JSON_TYPE })).text()
-    const answer = async () => ask(applies && rule.fault === 'stale' && staleAt ? asOf(body, await staleAt) : body)
+    const isStale = applies && rule.fault === 'stale'
+    const answer = async () => askNode(target, isStale && staleAt ? asOf(body, await staleAt) : body)
     await respond(response, applies ? rule.fault : 'pass', { answer, method })
-  }
-  const server = createServer((request, response) => {
-    // A node that is gone is one more fault: the caller sees a closed connection.
-    serve(request, response).catch(() => response.destroy())
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
   return {
-    rpc: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    ...server,
     fail: (fault, { method = /^/, times = Number.POSITIVE_INFINITY } = {}) => {
       rule = { fault, method, left: times }
       staleAt = fault === 'stale' ? headOf(target) : undefined
     },
     limitLogs: (blocks) => {
       logBlocks = blocks
-    },
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
     },
   }
 }
@@ -85,10 +70,7 @@ function spanOf(body: string): bigint {
 /** The block number now, as hex. */
 async function headOf(target: string): Promise<string> {
   const body = '{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
-  const { result } = (await (await fetch(target, { method: 'POST', body, headers: JSON_TYPE })).json()) as {
-    result: string
-  }
-  return result
+  return (JSON.parse(await askNode(target, body)) as { result: string }).result
 }
 
 /** The same question, about the block of this number in place of the newest. */
@@ -105,8 +87,6 @@ function numberOf(answer: string): string {
   const parsed = JSON.parse(answer) as { result?: { number?: string; transactions?: unknown } }
   return JSON.stringify({ ...parsed, result: parsed.result?.number ?? parsed.result })
 }
-
-const JSON_TYPE = { 'content-type': 'application/json' }
 
 interface Asked {
   readonly method: string

@@ -7,7 +7,8 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Attester, Quote } from './attester.ts'
 import { issueCrl } from './development-certificate.ts'
 import { type DevelopmentTdxRoot, loadDevelopmentTdxRoot } from './development-tdx-root.ts'
-import { REPORT_DATA_BYTES, type SimulatedAttester, type SimulatedAttesterOptions, toPem } from './simulated.ts'
+import { toPem } from './pem.ts'
+import { REPORT_DATA_BYTES, type SimulatedAttester, type SimulatedAttesterOptions } from './simulated.ts'
 import { makeSimulatedCollateral, type Validity } from './simulated-collateral.ts'
 import { makeSimulatedQuote } from './simulated-quote.ts'
 
@@ -33,7 +34,7 @@ export async function openSimulatedTdxAttester(options: SimulatedAttesterOptions
 export function quoteTdx(root: DevelopmentTdxRoot, clock: () => Date): Attester['quote'] {
   const { privateKey: attestationKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const { pck, pckCa, root: rootDer } = root.certificates
-  const pckChain = [pck, pckCa, rootDer].map(toPem).join('')
+  const pckChain = toPem(pck, pckCa, rootDer)
   return async (reportData, { signal } = {}): Promise<Quote> => {
     signal?.throwIfAborted()
     if (reportData.length !== REPORT_DATA_BYTES) {

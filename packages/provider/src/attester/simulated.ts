@@ -8,6 +8,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Attester, Quote } from './attester.ts'
 import { issueCrl } from './development-certificate.ts'
 import { type DevelopmentRoot, loadDevelopmentRoot } from './development-root.ts'
+import { toPem } from './pem.ts'
 import { makeSimulatedReport } from './simulated-report.ts'
 
 export interface SimulatedAttester extends Attester {
@@ -73,12 +74,4 @@ async function makeCrl({ rootKey }: DevelopmentRoot, now: Date): Promise<Uint8Ar
     thisUpdate: new Date(now.getTime() - HOUR_MS),
     nextUpdate: new Date(now.getTime() + CRL_HOURS * HOUR_MS),
   })
-}
-
-export function toPem(bytes: Uint8Array): string {
-  const lines =
-    Buffer.from(bytes)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n')
 }

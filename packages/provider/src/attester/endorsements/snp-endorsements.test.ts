@@ -12,10 +12,10 @@ import {
   type Fault,
   type RecordedAnswer,
   startEndorsementServer,
-  toPem,
 } from '../../../../../test/support/endorsement-server.ts'
 import { memoryLog } from '../../../../../test/support/memory-log.ts'
 import { SHARED_VECTORS } from '../../../../../test/support/vectors/shared-vectors.ts'
+import { toPem } from '../pem.ts'
 import { openEndorsements } from './endorsements.ts'
 import type { Stapled } from './stapled.ts'
 
@@ -38,9 +38,9 @@ const DER = { 'content-type': 'application/octet-stream' }
 const PEM = { 'content-type': 'application/x-pem-file' }
 const ANSWERS: [string, RecordedAnswer][] = [
   [VCEK, { body: vcek, headers: DER }],
-  [CHAIN, { body: toPem(ask) + toPem(ark), headers: PEM }],
+  [CHAIN, { body: toPem(ask, ark), headers: PEM }],
   [CRL, { body: crl, headers: { 'content-type': 'application/pkix-crl' } }],
-  ['/vlek/v1/Milan/cert_chain', { body: toPem(asvk) + toPem(ark), headers: PEM }],
+  ['/vlek/v1/Milan/cert_chain', { body: toPem(asvk, ark), headers: PEM }],
   ['/vlek/v1/Milan/crl', { body: crl, headers: { 'content-type': 'application/pkix-crl' } }],
 ]
 
