@@ -22,9 +22,9 @@ import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
-import { requireDiskSpace } from './disk.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
+import { imageRoom } from './image-room.ts'
 import { createImageSources } from './image-sources.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
@@ -226,15 +226,16 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   } = parts
   const sessions = new SessionTable()
   const own = ownPayment(config, parts)
-  const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
-  const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
+  const { quoteSeconds, minRuntimeMinutes } = config.terms
+  const requireRoom = imageRoom({ folder: config.stateDir, ...config.terms })
+  const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts, requireRoom }
   const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
   const status = { journal, runtime, changes, frontAddress, funds: (row: PodRow) => parts.charger.funds(row) }
   const ours = { hpkePublicKey: keys.hpke.publicKey, meterAddress: fromAddress(keys.meter.address), peerId, claims }
-  const room = { ports: config.ports, requireDiskSpace: () => requireDiskSpace(config.stateDir, diskReserveBytes) }
+  const room = { ports: config.ports, requireRoom }
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,

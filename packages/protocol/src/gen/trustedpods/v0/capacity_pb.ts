@@ -43,7 +43,7 @@ export type CapacityRequest = Message<"trustedpods.v0.CapacityRequest"> & {
   httpHosts: string[];
 
   /**
-   * Bytes of all blocks of the pod's images together, each block once; 0: not said. spec/IMAGES.md#bytes
+   * Bytes of the blocks of the pod's images: of each image that differs, each block of its tree once. 0: not said. spec/IMAGES.md#bytes
    *
    * @generated from field: uint64 image_bytes = 3;
    */
