@@ -49,6 +49,8 @@ export interface DeployOptions {
   limits?: SpendLimits
   /** Asked once, before money moves; false ends the deployment. */
   confirm(plan: Plan): Promise<boolean>
+  /** Called with the bytes of each image block that the provider got from here. */
+  onBlockSent?: (bytes: number) => void
   signal?: AbortSignal
 }
 
@@ -100,7 +102,7 @@ export async function* deploy(
   await leases.verdicts?.save(channel.id, summarize(attested.verdict))
   yield { step: 'channel', lease: channel }
 
-  await using _ = await serveImages(node, { blockstore, peerId: offer.peerId })
+  await using _ = await serveImages(node, { blockstore, peerId: offer.peerId, onSent: options.onBlockSent })
   const reattest = async () => attest(await meet(), policy, prove)
   const payer = channelPayer(chain)
   const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
