@@ -14,12 +14,14 @@ const NO_FINGERPRINT = '0'.repeat(64)
 
 export interface ProviderConfigOptions {
   readonly engineSocket: string
+  /** Whether manifests may name sources of blocks on this machine. */
+  readonly allowPrivateSources?: boolean
 }
 
 export async function writeProviderConfig(
   places: Places,
   demo: DemoChain,
-  { engineSocket }: ProviderConfigOptions,
+  { engineSocket, allowPrivateSources = false }: ProviderConfigOptions,
 ): Promise<void> {
   const folder = dirname(places.providerConfig)
   await mkdir(folder, { recursive: true })
@@ -36,6 +38,7 @@ chain: ${chainLine(demo)}
 wallet: {keyFile: ${demo.provider.keyFile}}
 prices: prices.yaml
 capacity: {cpu: 1500m, memory: 2Gi, storage: 4Gi, trustedpods/port: 16}
+images: {allowPrivateSources: ${allowPrivateSources}}
 terms: ${TERMS}
 `,
   )

@@ -110,7 +110,7 @@ export async function startFakeProvider(options: FakeProviderOptions = {}): Prom
   const log = memoryLog()
   const peerId = node.peerId.toMultihash().bytes
 
-  const makeQuote = async ({ resources, httpHosts }: CapacityRequest, caller: Caller) => {
+  const makeQuote = async ({ resources, httpHosts, imageBytes }: CapacityRequest, caller: Caller) => {
     const now = Date.now()
     const payment = create(PaymentTermsSchema, {
       chainId: BigInt(chainId),
@@ -127,6 +127,7 @@ export async function startFakeProvider(options: FakeProviderOptions = {}): Prom
       providerPeerId: peerId,
       resources,
       httpHosts,
+      imageBytes,
       issuedAtMs: BigInt(now),
       expiresAtMs: BigInt(now + 60_000),
     })

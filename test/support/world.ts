@@ -49,7 +49,11 @@ export interface World extends AsyncDisposable {
   log(): Promise<string>
 }
 
-export async function startWorld(): Promise<World> {
+export interface WorldOptions {
+  readonly allowPrivateSources?: boolean
+}
+
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'trusted-pods-world-'))
   const places = demoPlaces(ROOT, folder)
   await mkdir(places.logs, { recursive: true })
@@ -57,7 +61,7 @@ export async function startWorld(): Promise<World> {
   const demo = await startDemoChain(places)
   const engine = await openEngine({ stateDir: places.engine, log: quietLog })
   await loadHelloImages(engine)
-  await writeProviderConfig(places, demo, { engineSocket: engine.socket })
+  await writeProviderConfig(places, demo, { engineSocket: engine.socket, ...options })
   const { child, ready } = await startProviderProcess(places)
   await writePublisherConfig(places, demo, { engineSocket: engine.socket, simulatedRoot: ready.simulatedRoot })
   const policy = parsePolicy(parse(await readFile(join(dirname(places.publisherConfig), 'policy.yaml'), 'utf8')))

@@ -12,19 +12,19 @@ function started() {
   const stderr = memoryStream()
   const output = createOutput(memoryStream(), stderr, { format: 'pretty', quiet: false, env: {} })
   let now = 0
-  const print = createDeployProgress(output, () => now)
-  const status = (phase: Phase, fetchedBytes = 0n): LeaseStatus => ({
+  const print = createDeployProgress(output, { clock: () => now, sentBytes: () => 3_000_000 })
+  const status = (phase: Phase, fetchedBytes = 0n, totalBytes = 0n): LeaseStatus => ({
     phase,
     message: '',
     containers: [],
     endpoints: [],
     fetchedBytes,
-    totalBytes: 0n,
+    totalBytes,
     receipt: { kind: 'none' },
     funds: { left: 100_000n, lastsSeconds: 16_000n, isLow: false },
   })
-  const provision = (phase: Phase, fetchedBytes?: bigint) =>
-    print({ step: 'provision', status: status(phase, fetchedBytes) })
+  const provision = (phase: Phase, fetchedBytes?: bigint, totalBytes?: bigint) =>
+    print({ step: 'provision', status: status(phase, fetchedBytes, totalBytes) })
   const pass = (ms: number) => {
     now += ms
   }
@@ -40,6 +40,8 @@ test('each phase is told at once and once; bytes fetched now and then', () => {
   pass(2_000)
   provision('fetching', 5_000_000n)
   provision('fetching', 6_000_000n)
+  pass(4_000)
+  provision('fetching', 10_000_000n, 40_000_000n)
   provision('opening')
   provision('running')
   assert.deepEqual(
@@ -47,7 +49,14 @@ test('each phase is told at once and once; bytes fetched now and then', () => {
       .trimEnd()
       .split('\n')
       .map((line) => line.replace(/^provision +/, '')),
-    ['accepted', 'fetching', 'fetching 5.0 MB', 'opening', 'running'],
+    [
+      'accepted',
+      'fetching, 3.0 MB of it from here',
+      'fetching 5.0 MB, 2.5 MB/s, 3.0 MB of it from here',
+      'fetching 10 MB of 40 MB (25 %), 1.3 MB/s, 3.0 MB of it from here',
+      'opening',
+      'running',
+    ],
   )
 })
 

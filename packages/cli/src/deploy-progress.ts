@@ -16,20 +16,35 @@ import { countOf, formatBytes } from './units.ts'
 /** 2 s between two lines that only tell how much was fetched. */
 const FETCH_INTERVAL_MS = 2_000
 
-/** Prints events; what was just said of a pod is not said again. @param clock milliseconds, of any beginning. */
+export interface DeployProgressOptions {
+  /** Milliseconds, of any beginning. */
+  readonly clock?: () => number
+  /** Bytes of blocks that went out from here so far. */
+  readonly sentBytes?: () => number
+}
+
+interface Said {
+  readonly phase?: Phase
+  readonly text?: string
+  readonly at: number
+  readonly fetchedBytes: bigint
+}
+
+/** Prints events; what was just said of a pod is not said again. */
 export function createDeployProgress(
   output: Output,
-  clock: () => number = () => performance.now(),
+  { clock = () => performance.now(), sentBytes = () => 0 }: DeployProgressOptions = {},
 ): (event: DeployEvent | PassedOver) => void {
   const colours = output.progressColours
-  let said: { phase?: Phase; text?: string; at: number } = { at: 0 }
+  let said: Said = { at: 0, fetchedBytes: 0n }
   const sayStatus = (status: LeaseStatus) => {
-    const { phase } = status
+    const { phase, fetchedBytes } = status
     const text = formatPhase(status, colours)
     const isSoon = phase === said.phase && clock() - said.at < FETCH_INTERVAL_MS
     if (isSoon || text === said.text) return
-    said = { phase, text, at: clock() }
-    output.step('provision', text)
+    const now = { phase, text, at: clock(), fetchedBytes }
+    output.step('provision', `${text}${formatPace(said, now)}${formatSent(phase, sentBytes())}`)
+    said = now
   }
   return (event) => {
     switch (event.step) {
@@ -71,6 +86,17 @@ export function createDeployProgress(
         )
     }
   }
+}
+
+/** How fast it went since the last line, where that told of bytes too. */
+function formatPace(before: Said, now: Said): string {
+  if (now.phase !== 'fetching' || before.phase !== 'fetching' || now.at <= before.at) return ''
+  return `, ${formatBytes((Number(now.fetchedBytes - before.fetchedBytes) * 1000) / (now.at - before.at))}/s`
+}
+
+/** Less than what the provider has, where others gave it some or it had them before. */
+function formatSent(phase: Phase, bytes: number): string {
+  return phase === 'fetching' && bytes > 0 ? `, ${formatBytes(bytes)} of it from here` : ''
 }
 
 /** The verdict behind a refusal, line by line; empty for other failures. */

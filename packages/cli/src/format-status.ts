@@ -10,7 +10,7 @@ import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import type { Colours } from './colours.ts'
 import { formatAttestation } from './format-attestation.ts'
 import { shortId } from './lease-view.ts'
-import { countOf, formatBytes, formatDuration } from './units.ts'
+import { countOf, formatDuration, formatPart } from './units.ts'
 
 /** @param attestation what the provider proved just now. */
 export function formatStatus(
@@ -66,12 +66,12 @@ function fundsLines({ phase, funds }: LeaseStatus, { pricing }: Lease, colours: 
   ]
 }
 
-/** One line for progress: "fetching 12 MB of 40 MB". */
+/** One line for progress: "fetching 12 MB of 40 MB (30 %)". */
 export function formatPhase({ phase, fetchedBytes, totalBytes }: LeaseStatus, colours: Colours): string {
   if (phase === 'running') return colours.green(phase)
   if (phase === 'failed') return colours.red(phase)
   if (phase !== 'fetching' || fetchedBytes === 0n) return phase
-  return `${phase} ${formatBytes(fetchedBytes)}${totalBytes > 0n ? ` of ${formatBytes(totalBytes)}` : ''}`
+  return `${phase} ${formatPart(fetchedBytes, totalBytes)}`
 }
 
 export function formatEndpoint({ container, targetPort, url, connect }: EndpointView): string {

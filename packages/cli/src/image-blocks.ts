@@ -5,13 +5,14 @@ import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetc
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
+import type { TreeProgress } from '@trusted-pods/protocol/image/fetch-tree.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { openNode } from './connections.ts'
 import type { Context } from './context.ts'
 import { openImageStore } from './image-store.ts'
-import { formatBytes } from './units.ts'
+import { formatBytes, formatPart } from './units.ts'
 
 /** 256 GiB: no image is that large, and a liar fills no more of the disk. */
 const MAX_TREE_BYTES = 256 * 2 ** 30
@@ -56,12 +57,24 @@ async function fetchFrom(context: Context, address: string, { cid, blockstore }:
   await fetchTree(peer.connection, { cid: cid.bytes, ...options })
 }
 
-function tellFetched({ output }: Context, cid: CID): (bytes: number) => void {
-  let saidAt = performance.now()
+function tellFetched({ output }: Context, cid: CID): (bytes: number, tree?: TreeProgress) => void {
+  let said = { at: performance.now(), bytes: 0 }
+  return (bytes, { heldBytes, totalBytes } = { heldBytes: bytes, totalBytes: 0 }) => {
+    const seconds = (performance.now() - said.at) / 1000
+    if (seconds * 1000 < PROGRESS_INTERVAL_MS) return
+    const pace = `${formatBytes((bytes - said.bytes) / seconds)}/s`
+    output.progress(`ipfs:${cid}: ${formatPart(heldBytes, totalBytes)}, ${pace}`)
+    said = { at: performance.now(), bytes }
+  }
+}
+
+function tellSent({ output }: Context): (bytes: number) => void {
+  const sent = { bytes: 0, saidAt: 0 }
   return (bytes) => {
-    if (performance.now() - saidAt < PROGRESS_INTERVAL_MS) return
-    saidAt = performance.now()
-    output.progress(`ipfs:${cid}: ${formatBytes(bytes)} so far`)
+    sent.bytes += bytes
+    if (performance.now() - sent.saidAt < PROGRESS_INTERVAL_MS) return
+    sent.saidAt = performance.now()
+    output.progress(`${formatBytes(sent.bytes)} sent so far`)
   }
 }
 
@@ -71,7 +84,7 @@ export async function serveImageBlocks(context: Context, cid: CID, blockstore: B
   const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
   const node = await createNode({ privateKey, listen: LISTEN })
   try {
-    await serveBlocks(node, { blockstore })
+    await serveBlocks(node, { blockstore, onSent: tellSent(context) })
     for (const address of node.getMultiaddrs())
       output.next(`trustedpods image fetch ipfs:${cid} <dst> --from ${address}`)
     output.progress('serving until you end it with Ctrl-C')

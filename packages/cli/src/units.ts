@@ -29,6 +29,13 @@ export function formatBytes(bytes: number | bigint): string {
   return `${value.toFixed(1)} TB`
 }
 
+/** "12 MB of 40 MB (30 %)"; a total of 0 is not known. */
+export function formatPart(bytes: number | bigint, total: number | bigint): string {
+  if (Number(total) === 0) return formatBytes(bytes)
+  const percent = Math.min(100, Math.floor((Number(bytes) * 100) / Number(total)))
+  return `${formatBytes(bytes)} of ${formatBytes(total)} (${percent} %)`
+}
+
 /** "cpu 500 mCPU": the largest unit that divides it. */
 export function formatQuantity({
   name,

@@ -92,6 +92,12 @@ export class ConfigSection {
     )
   }
 
+  /** Absent: false. */
+  flag(key: string): boolean {
+    const value = this.value(key) ?? false
+    return typeof value === 'boolean' ? value : this.fail(key, 'must be true or false')
+  }
+
   /** A whole number within bounds; absent: `fallback`. */
   integer(key: string, { min, max, fallback }: { min: number; max: number; fallback: number }): number {
     const value = this.value(key) ?? fallback

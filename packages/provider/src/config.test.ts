@@ -29,6 +29,15 @@ test('a mirror takes the place of the service that it is named for', () => {
   assert.equal(endorsements.pcs, parse(example).endorsements.pcs)
 })
 
+test('the places of images are the publisher alone unless the operator says more', () => {
+  assert.deepEqual(parse(example).images, { gateways: [], allowPrivateSources: false })
+  const images = "images: {gateways: ['http://127.0.0.1:8080'], allowPrivateSources: true}"
+  assert.deepEqual(parse(`${example}\n${images}`).images, {
+    gateways: ['http://127.0.0.1:8080'],
+    allowPrivateSources: true,
+  })
+})
+
 const MISTAKES: [name: string, change: (text: string) => string, message: RegExp][] = [
   ['an unknown key', (text) => `${text}\nlisten2: []`, /listen2 is unknown/],
   ['an unknown term', (text) => `${text}\nterms: {quoteMinutes: 5}`, /terms\.quoteMinutes is unknown/],
@@ -57,6 +66,13 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
   ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
   ['a URL that is none', (text) => `${text}\nendorsements: {kds: kds.example}`, /endorsements\.kds must be an http/],
   ['an unknown maker', (text) => `${text}\nendorsements: {arm: 'https://a.example'}`, /endorsements\.arm is unknown/],
+  [
+    'a gateway with a path',
+    (text) => `${text}\nimages: {gateways: ['https://a.example/ipfs']}`,
+    /images\.gateways must be/,
+  ],
+  ['a flag that is none', (text) => `${text}\nimages: {allowPrivateSources: 'yes'}`, /must be true or false/],
+  ['an unknown place', (text) => `${text}\nimages: {gateway: x}`, /images\.gateway is unknown/],
   ['an unknown firewall', (text) => `${text}\nfirewall: maybe`, /firewall must be required/],
   [
     'GPUs, which are not given out yet',

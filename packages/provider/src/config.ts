@@ -12,6 +12,7 @@ import type { Address } from 'viem'
 import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
 import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
 import { ATTESTER_KINDS, type AttesterKind } from './attester/open-attester.ts'
+import { type ImagePlaces, readImagePlaces } from './image-config.ts'
 
 export interface ProviderConfig {
   /** Keys, journal, blocks, embedded engine. */
@@ -38,6 +39,7 @@ export interface ProviderConfig {
   readonly pricesFile: string
   /** Quantities offered, by resource name and model or class. */
   readonly capacity: readonly ResourceAmount[]
+  readonly images: ImagePlaces
   readonly terms: Terms
 }
 
@@ -120,6 +122,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'dht',
     'prices',
     'capacity',
+    'images',
     'terms',
   )
   const folder = dirname(path)
@@ -142,6 +145,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     ...(dht && { dht: { bootstrap: dht.texts('bootstrap') } }),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
+    images: readImagePlaces(root),
     terms: readTerms(root),
   }
 }

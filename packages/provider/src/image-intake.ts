@@ -1,10 +1,14 @@
-/** Images of one pod: fetched as ciphertext from its publisher, opened, verified, handed to the runtime. Spec: spec/IMAGES.md#open. */
+/** Images of one pod: fetched as ciphertext from its publisher or whoever else has them, opened, verified, handed to the runtime. Spec: spec/IMAGES.md#open. */
 import type { Connection } from '@libp2p/interface'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import { fetchTree } from '@trusted-pods/protocol/image/blocks.ts'
+import type { BlockSource } from '@trusted-pods/protocol/image/block-source.ts'
+import { fetchTreeFrom } from '@trusted-pods/protocol/image/fetch-tree.ts'
 import { type OpenLimits, openImage } from '@trusted-pods/protocol/image/open.ts'
+import { peerSource } from '@trusted-pods/protocol/image/peer-source.ts'
+import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import type { ImageSources } from './image-sources.ts'
 import type { ImageRef, PodRuntime } from './runtime/pod-runtime.ts'
 import { TreeTable } from './tree-table.ts'
 
@@ -16,6 +20,19 @@ export interface IntakeOptions {
   readonly runtime: Pick<PodRuntime, 'importImage'>
   /** For all images of a pod together. */
   readonly limits: OpenLimits
+  /** Who else has an image's blocks; absent: nobody. */
+  readonly sources?: ImageSources
+  readonly log?: Logger
+}
+
+export interface PullOptions {
+  /** To the publisher, where it is there: it is asked first. */
+  readonly connection?: Connection
+  /** What was quoted; 0: our own limit. */
+  readonly quotedBytes: number
+  readonly signal: AbortSignal
+  /** Bytes of the pod's images that are held by now. */
+  readonly onProgress: (heldBytes: number) => void
 }
 
 export class ImageIntake {
@@ -27,31 +44,43 @@ export class ImageIntake {
     this.#trees = new TreeTable(options.folder, { maxColdBytes: options.coldBytes })
   }
 
-  /** Pulls what is missing of every image; blocks that are held, of this pod or of an earlier one, are not asked for. */
-  async fetch(
-    podId: string,
-    pod: Pod,
-    source: { connection: Connection; signal: AbortSignal; onProgress: (bytes: number) => void },
-  ): Promise<void> {
-    const { connection, signal, onProgress } = source
+  /** Whether anybody but the publisher may have what is missing of the pod's images. */
+  hasSources(pod: Pod): boolean {
+    return [...distinctImages(pod).values()].some(({ sources }) => this.#otherSources(sources).length > 0)
+  }
+
+  /** Pulls what is missing of every image; blocks that are held, of this pod or of an earlier one, are not asked for.
+   * @returns bytes of all of them. */
+  async fetch(podId: string, pod: Pod, options: PullOptions): Promise<number> {
+    const { connection, quotedBytes, signal, onProgress } = options
+    const { log, limits } = this.#options
     const images = distinctImages(pod)
     // First of all: what is named is not evicted.
     await this.#trees.use(podId, [...images.keys()])
     const blockstore = await this.#trees.blockstore()
+    const maxBytes = quotedBytes > 0 ? Math.min(quotedBytes, limits.encryptedBytes) : limits.encryptedBytes
     let before = 0
-    for (const cid of images.keys()) {
+    for (const [cid, { sources }] of images) {
       const start = before
+      const asked = [...(connection ? [peerSource(connection)] : []), ...this.#otherSources(sources)]
       const tree = {
         cid: Buffer.from(cid, 'hex'),
         blockstore,
-        maxBytes: this.#options.limits.encryptedBytes - before,
+        maxBytes: maxBytes - before,
         signal,
-        onProgress: (fetched: number) => onProgress(start + fetched),
+        onProgress: (_: number, { heldBytes }: { heldBytes: number }) => onProgress(start + heldBytes),
+        onLeft: (source: string, { message, cause }: Error) =>
+          log?.info('source of blocks left', {
+            pod: podId,
+            source,
+            reason: message,
+            ...(cause !== undefined && { cause: String(cause) }),
+          }),
       }
-      const { bytes } = await this.#trees.whileReading(() => fetchTree(connection, tree))
+      const { bytes } = await this.#trees.whileReading(() => fetchTreeFrom(asked, tree))
       before += bytes
     }
-    onProgress(before)
+    return before
   }
 
   /** The runtime's name of each container's image, in order, once every image was verified and taken in. */
@@ -62,7 +91,7 @@ export class ImageIntake {
     const blockstore = await this.#trees.blockstore()
     const names = new Map<string, ImageRef>()
     let left = limits
-    for (const [cid, privateKey] of images) {
+    for (const [cid, { privateKey }] of images) {
       const key = { cid: Buffer.from(cid, 'hex'), privateKey }
       const limitsLeft = left
       await this.#trees.whileReading(async () => {
@@ -79,9 +108,26 @@ export class ImageIntake {
   async forget(podId: string): Promise<void> {
     await this.#trees.release(podId)
   }
+
+  #otherSources(addresses: ReadonlySet<string>): BlockSource[] {
+    return this.#options.sources?.([...addresses]) ?? []
+  }
 }
 
-/** Images that differ, by the hex of their CID, with the key that opens each. */
-function distinctImages(pod: Pod): Map<string, Uint8Array> {
-  return new Map(pod.containers.flatMap(({ image }) => (image ? [[toHex(image.cid), image.privateKey] as const] : [])))
+interface DistinctImage {
+  readonly privateKey: Uint8Array
+  /** Of all containers that run it. */
+  readonly sources: Set<string>
+}
+
+/** Images that differ, by the hex of their CID: the key that opens each, and who has its blocks. */
+function distinctImages(pod: Pod): Map<string, DistinctImage> {
+  const images = new Map<string, DistinctImage>()
+  for (const { image } of pod.containers) {
+    if (!image) continue
+    const cid = toHex(image.cid)
+    const before = images.get(cid)?.sources ?? []
+    images.set(cid, { privateKey: image.privateKey, sources: new Set([...before, ...image.sources]) })
+  }
+  return images
 }

@@ -42,7 +42,8 @@ function keeperWorld() {
       settle: async (podId) => void settled.push(podId),
     },
     intake: {
-      fetch: async () => {},
+      fetch: async () => 0,
+      hasSources: () => false,
       forget: async () => {},
       open: async (podId) => {
         const image = `image-of-${podId}` as ImageRef

@@ -23,7 +23,7 @@ import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
   readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
-  readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
+  readonly intake: Pick<ImageIntake, 'fetch' | 'hasSources' | 'open' | 'forget'>
   readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
 }
 

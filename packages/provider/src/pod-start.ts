@@ -8,15 +8,21 @@ import type { Charger } from './charger.ts'
 import type { ImageGate } from './image-gate.ts'
 import type { ImageIntake } from './image-intake.ts'
 import type { Journal } from './journal.ts'
-import { type Phase, podOf, STARTING_PHASES } from './pod-row.ts'
+import { type Phase, type PodRow, podOf, STARTING_PHASES } from './pod-row.ts'
 import { toPodSpec } from './pod-spec.ts'
+import { quotedImageBytes } from './quoted.ts'
 import { requireStarted } from './readiness.ts'
 import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
+
+/** Between two tries of other sources while the publisher is away. */
+const RETRY_MS = 30_000
+const TELL_INTERVAL_MS = 1_000
+const LOG_INTERVAL_MS = 10_000
 
 export interface StartParts {
   readonly journal: Journal
   readonly runtime: PodRuntime
-  readonly intake: Pick<ImageIntake, 'fetch' | 'open'>
+  readonly intake: Pick<ImageIntake, 'fetch' | 'hasSources' | 'open'>
   readonly images: ImageGate
   readonly charger: Pick<Charger, 'requireOpen'>
   readonly changes: Changes
@@ -40,7 +46,7 @@ export async function startPod(
   const pod = podOf(row)
   if (row.images.length === 0) {
     enter(podId, 'fetching', parts)
-    await fetchImages(podId, pod, sources, parts)
+    await fetchImages(row, pod, sources, parts)
     enter(podId, 'opening', parts)
     await images.whileOpening(async () => {
       const names = await intake.open(podId, pod, { signal })
@@ -62,44 +68,98 @@ function enter(podId: string, phase: Phase, { journal, changes, signal }: StartP
   changes.notify(podId)
 }
 
-/** Over as many connections as it takes, until the grace is used up. */
+/** From whoever has them, over as many connections as it takes, until the grace is used up. */
 async function fetchImages(
-  podId: string,
+  row: PodRow,
   pod: Pod,
   sources: Sources,
   parts: StartParts & { signal: AbortSignal },
 ): Promise<void> {
-  const { journal, intake, changes, log, signal } = parts
-  const patience = { leftMs: parts.publisherGraceMs }
-  const onProgress = (fetchedBytes: number) => {
-    journal.change(podId, { fetchedBytes })
-    changes.notify(podId)
-  }
+  const { podId } = row
+  const { journal, intake, log, signal } = parts
+  const quotedBytes = quotedImageBytes(row)
+  const onProgress = tellProgress(podId, quotedBytes, parts)
+  const patience = { leftMs: parts.publisherGraceMs, retryMs: intake.hasSources(pod) ? RETRY_MS : undefined }
   for (;;) {
-    const connection = await findSource(podId, sources, { ...parts, patience })
+    const connection = liveConnection(podId, sources)
     try {
-      return await intake.fetch(podId, pod, { connection, signal, onProgress })
+      const fetchedBytes = await intake.fetch(podId, pod, {
+        ...(connection && { connection }),
+        quotedBytes,
+        signal,
+        onProgress,
+      })
+      return journal.change(podId, { fetchedBytes })
     } catch (error) {
-      if (signal.aborted || connection.status === 'open') throw error
+      // With a publisher that was there all the time, waiting for it changes nothing.
+      if (signal.aborted || connection?.status === 'open') throw error
       log.info('publisher lost while fetching', { pod: podId, reason: String(error) })
+      await awaitPublisher(podId, sources, { ...parts, patience, lastError: error })
     }
   }
 }
 
-async function findSource(
+/** Durable and told to whoever watches once a second, to the log every ten: a block comes every few milliseconds. */
+function tellProgress(
+  podId: string,
+  totalBytes: number,
+  { journal, changes, log }: StartParts,
+): (heldBytes: number) => void {
+  let last = { toldAt: Number.NEGATIVE_INFINITY, loggedAt: performance.now(), heldBytes: 0 }
+  return (fetchedBytes) => {
+    const now = performance.now()
+    if (now - last.toldAt < TELL_INTERVAL_MS) return
+    journal.change(podId, { fetchedBytes })
+    changes.notify(podId)
+    last = { ...last, toldAt: now }
+    if (now - last.loggedAt < LOG_INTERVAL_MS) return
+    const bytesPerSecond = Math.round(((fetchedBytes - last.heldBytes) * 1000) / (now - last.loggedAt))
+    log.info('fetching images', { pod: podId, fetchedBytes, totalBytes, bytesPerSecond })
+    last = { toldAt: now, loggedAt: now, heldBytes: fetchedBytes }
+  }
+}
+
+function liveConnection(podId: string, sources: Sources): Connection | undefined {
+  const connection = sources.get(podId)
+  return connection?.status === 'open' ? connection : undefined
+}
+
+interface Patience {
+  leftMs: number
+  /** After that long others are asked again although the publisher has not come. */
+  readonly retryMs: number | undefined
+}
+
+/** @throws TrustedPodsError PROVISION_IMAGE_FETCH once the grace is used up, with why the others could not help. */
+async function awaitPublisher(
   podId: string,
   sources: Sources,
-  { changes, signal, patience }: StartParts & { signal: AbortSignal; patience: { leftMs: number } },
-): Promise<Connection> {
+  {
+    changes,
+    signal,
+    patience,
+    lastError,
+  }: StartParts & { signal: AbortSignal; patience: Patience; lastError: unknown },
+): Promise<void> {
+  const untilRetry = { leftMs: patience.retryMs ?? Number.POSITIVE_INFINITY }
   for (;;) {
-    const next = changes.next(podId, { timeoutMs: Math.max(0, patience.leftMs), signal })
-    const connection = sources.get(podId)
-    if (connection?.status === 'open') return connection
-    if (patience.leftMs <= 0)
-      throw new TrustedPodsError('PROVISION_IMAGE_FETCH', 'the publisher went away before its images were fetched')
+    const timeoutMs = Math.max(0, Math.min(patience.leftMs, untilRetry.leftMs))
+    const next = changes.next(podId, { timeoutMs, signal })
+    if (liveConnection(podId, sources)) return
+    if (patience.leftMs <= 0) throw publisherGone(patience, lastError)
     const began = performance.now()
     await next
-    patience.leftMs -= performance.now() - began
+    const waitedMs = performance.now() - began
+    patience.leftMs -= waitedMs
+    untilRetry.leftMs -= waitedMs
     signal.throwIfAborted()
+    if (untilRetry.leftMs <= 0) return
   }
+}
+
+function publisherGone({ retryMs }: Patience, lastError: unknown): TrustedPodsError {
+  const why = retryMs !== undefined && lastError instanceof Error ? `: ${lastError.message}` : ''
+  return new TrustedPodsError('PROVISION_IMAGE_FETCH', `the publisher went away before its images were fetched${why}`, {
+    cause: lastError,
+  })
 }

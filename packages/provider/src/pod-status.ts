@@ -17,6 +17,7 @@ import type { Changes } from './changes.ts'
 import type { Journal } from './journal.ts'
 import type { Phase, PodRow } from './pod-row.ts'
 import { httpRoutes } from './pod-spec.ts'
+import { quotedImageBytes } from './quoted.ts'
 import type { ContainerObservation, PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 
 export interface StatusParts {
@@ -78,6 +79,7 @@ async function describe(row: PodRow, parts: StatusParts): Promise<Update> {
     endpoints: pod && observed ? endpointsOf(pod, observed, parts.frontAddress) : [],
     ...(row.phase === 'failed' && row.reason && { refusal: refusalOf(row.reason) }),
     fetchedBytes: BigInt(row.fetchedBytes),
+    totalBytes: BigInt(quotedImageBytes(row)),
     ...((row.phase === 'running' || row.phase === 'suspended') && { funds: parts.funds(row) }),
     ...(receipt && { receipt: fromBinary(ReceiptSchema, receipt.receipt) }),
   }

@@ -18,6 +18,7 @@ import type { Capacity } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { PortRange } from './config.ts'
 import { findOpening } from './deposit-watch.ts'
+import type { RequireRoom } from './image-room.ts'
 import type { Journal } from './journal.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import type { ChannelOpening, PodRow } from './pod-row.ts'
@@ -36,8 +37,7 @@ export interface ProvisionParts {
   readonly status: StatusParts
   /** Host ports that pods may publish. */
   readonly ports: PortRange
-  /** @throws TrustedPodsError QUOTE_NO_CAPACITY when the disk is too full for another pod. */
-  requireDiskSpace(): Promise<void>
+  readonly requireRoom: RequireRoom
 }
 
 const KEY_BYTES = 16
@@ -80,7 +80,7 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     ports: parts.ports,
   })
   const { channel, state, opening } = await checkPayment(request, admitted, { podBytes, publisher, parts })
-  await parts.requireDiskSpace()
+  await parts.requireRoom(admitted.quote.imageBytes)
   // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
   if (meanwhile) return meanwhile.podId

@@ -20,6 +20,7 @@ import { MAX_PORTS, MAX_RESOURCES } from '@trusted-pods/protocol/wire/protocols.
 import type { LocalAccount } from 'viem'
 import type { Capacity } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
+import type { RequireRoom } from './image-room.ts'
 
 export interface QuoteParts {
   readonly link: ChainLink
@@ -35,6 +36,7 @@ export interface QuoteParts {
   readonly minRuntimeMinutes: number
   /** Patterns of host names that are served here: "example.org" or "*.example.org". */
   readonly hosts: readonly string[]
+  readonly requireRoom: RequireRoom
 }
 
 /** Who asks, and from where. */
@@ -48,10 +50,11 @@ export async function makeOffer(
 ): Promise<Offer> {
   parts.link.require()
   checkRequest(request, parts)
+  await parts.requireRoom(request.imageBytes)
   const { capacity, pricing, account, peerId, quoteMs } = parts
   const id = crypto.getRandomValues(new Uint8Array(16))
   const issuedAtMs = Date.now()
-  const { resources, httpHosts } = request
+  const { resources, httpHosts, imageBytes } = request
   const payment = paymentTerms(resources, parts)
   const free = capacity.free(issuedAtMs)
   const expiresAtMs = issuedAtMs + quoteMs
@@ -68,6 +71,7 @@ export async function makeOffer(
     issuedAtMs: BigInt(issuedAtMs),
     expiresAtMs: BigInt(expiresAtMs),
     holdExpiresAtMs: isHeld ? BigInt(expiresAtMs) : 0n,
+    imageBytes,
   })
   return create(OfferSchema, { free, quote: await signQuote(quote, { account }) })
 }

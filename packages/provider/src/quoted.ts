@@ -5,6 +5,12 @@ import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trust
 import type { OpenedQuote } from '@trusted-pods/protocol/pricing/quote.ts'
 import type { PodRow } from './pod-row.ts'
 
+/** Bytes of images that the provider takes for the pod; 0: its own maximum. */
+export function quotedImageBytes({ quote }: Pick<PodRow, 'quote'>): number {
+  const { imageBytes } = fromBinary(QuoteSchema, fromBinary(SignedQuoteSchema, quote).quote)
+  return Number(imageBytes)
+}
+
 /** @throws TrustedPodsError PLATFORM_STATE when the journal holds no whole quote. */
 export function quoteOf(row: PodRow): OpenedQuote {
   const quote = fromBinary(QuoteSchema, fromBinary(SignedQuoteSchema, row.quote).quote)

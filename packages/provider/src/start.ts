@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
+import { createDialGuard } from '@trusted-pods/platform/dial-guard.ts'
 import { openEngine } from '@trusted-pods/platform/engine/open-engine.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
@@ -21,9 +22,10 @@ import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import type { ProviderConfig } from './config.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
-import { requireDiskSpace } from './disk.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
+import { imageRoom } from './image-room.ts'
+import { createImageSources } from './image-sources.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
 import { type Listing, openListing } from './listing.ts'
@@ -171,9 +173,10 @@ type Machine = Awaited<ReturnType<typeof openMachine>>
 /** Pods, their money, and the rounds that keep both as they should be. */
 async function openPods(
   config: ProviderConfig,
-  { journal, link, keys, runtime, front, log, stack }: Base & Machine & Owned,
+  { journal, link, keys, node, runtime, front, log, stack }: Base & Machine & Owned,
 ) {
-  const { terms } = config
+  const { terms, images } = config
+  const { gateways, allowPrivateSources: allowPrivate } = images
   const changes = new Changes()
   const meter = new Meter({ journal, clock: linuxBootClock(), account: keys.meter })
   const policy = {
@@ -189,6 +192,8 @@ async function openPods(
     coldBytes: terms.coldImageBytes,
     runtime,
     limits,
+    sources: createImageSources({ node, guard: createDialGuard({ allowPrivate }), gateways }),
+    log,
   })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
   const keeper = new PodKeeper({ journal, runtime, intake, front, meter, charger, changes, log, publisherGraceMs })
@@ -221,15 +226,16 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   } = parts
   const sessions = new SessionTable()
   const own = ownPayment(config, parts)
-  const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
-  const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
+  const { quoteSeconds, minRuntimeMinutes } = config.terms
+  const requireRoom = imageRoom({ folder: config.stateDir, ...config.terms })
+  const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts, requireRoom }
   const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
   const status = { journal, runtime, changes, frontAddress, funds: (row: PodRow) => parts.charger.funds(row) }
   const ours = { hpkePublicKey: keys.hpke.publicKey, meterAddress: fromAddress(keys.meter.address), peerId, claims }
-  const room = { ports: config.ports, requireDiskSpace: () => requireDiskSpace(config.stateDir, diskReserveBytes) }
+  const room = { ports: config.ports, requireRoom }
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,

@@ -1,8 +1,10 @@
 /** The buyer's whole story: the seven steps of the protocol, in order. Spec: spec/PROTOCOL.md. */
 import type { Libp2p } from '@libp2p/interface'
 import type { Policy } from '@trusted-pods/protocol/attestation/policy.ts'
+import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { tokenMetadata } from '@trusted-pods/protocol/chain/token.ts'
+import { treeBytes } from '@trusted-pods/protocol/image/tree-bytes.ts'
 import type { Manifest } from '@trusted-pods/protocol/manifest/manifest.ts'
 import { podResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { toWire } from '@trusted-pods/protocol/manifest/to-wire.ts'
@@ -47,6 +49,8 @@ export interface DeployOptions {
   limits?: SpendLimits
   /** Asked once, before money moves; false ends the deployment. */
   confirm(plan: Plan): Promise<boolean>
+  /** Called with the bytes of each image block that the provider got from here. */
+  onBlockSent?: (bytes: number) => void
   signal?: AbortSignal
 }
 
@@ -83,6 +87,7 @@ export async function* deploy(
     payment: { ...payment, decimals },
     ...announced,
     httpHosts: httpHosts(draft),
+    imageBytes: await imageBytes(images, options),
     ...signal,
   })
   const plan = makePlan(quote, { offer, verdict: attested.verdict, ...announced, ...(deposit && { deposit }) })
@@ -97,13 +102,24 @@ export async function* deploy(
   await leases.verdicts?.save(channel.id, summarize(attested.verdict))
   yield { step: 'channel', lease: channel }
 
-  await using _ = await serveImages(node, { blockstore, peerId: offer.peerId })
+  await using _ = await serveImages(node, { blockstore, peerId: offer.peerId, onSent: options.onBlockSent })
   const reattest = async () => attest(await meet(), policy, prove)
   const payer = channelPayer(chain)
   const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
 
   const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...signal }
   for await (const status of watchStatus(node, lease, watch)) yield { step: 'status', lease, status }
+}
+
+/** What the provider will keep of the images: two names for one image count once. */
+async function imageBytes(
+  images: ReadonlyMap<string, { cid: Uint8Array }>,
+  { blockstore, signal }: DeployOptions,
+): Promise<bigint> {
+  const distinct = new Map([...images.values()].map(({ cid }) => [toHex(cid), cid]))
+  let bytes = 0
+  for (const cid of distinct.values()) bytes += await treeBytes(blockstore, cid, signal ? { signal } : {})
+  return BigInt(bytes)
 }
 
 function sum(numbers: readonly number[]): number {

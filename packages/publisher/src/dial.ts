@@ -2,6 +2,7 @@
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { dialOwn } from '@trusted-pods/protocol/wire/dial-own.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { Relocate } from './relocate.ts'
 
@@ -91,20 +92,5 @@ async function connect(node: Libp2p, addresses: Multiaddr[], signal?: AbortSigna
     throw new TrustedPodsError('WIRE_DIAL_FAILED', `no answer at ${addresses.map(String).join(', ')}: ${reason}`, {
       cause,
     })
-  }
-}
-
-/**
- * A connection of its own: what is attested on it, and closing it, concerns nobody else of this process. `force` passes over
- * open connections, but a dial to the same peer that is under way is joined all the same: its connection is another's.
- */
-async function dialOwn(node: Libp2p, addresses: Multiaddr[], signal: AbortSignal): Promise<Connection> {
-  for (;;) {
-    let isJoined = false
-    const onProgress = ({ type }: { type: string }) => {
-      isJoined ||= type === 'dial-queue:already-in-dial-queue'
-    }
-    const connection = await node.dial(addresses, { force: true, signal, onProgress })
-    if (!isJoined) return connection
   }
 }

@@ -87,6 +87,13 @@ test('a quote for less, more or other than was asked is refused', async () => {
   )
 })
 
+test('a quote for fewer bytes of images than were asked for is refused', async () => {
+  const { quote } = await ask({}, { imageBytes: 1000n })
+  assert.equal(quote.imageBytes, 1000n)
+  const fewer = (honest: OpenedQuote) => ({ ...honest, imageBytes: honest.imageBytes - 1n })
+  await assertRefused('QUOTE_MISMATCH', ask({ quote: fewer }, { imageBytes: 1000n }))
+})
+
 test('a quote that leaves out a host name is refused', async () => {
   const quote = (honest: OpenedQuote) => ({ ...honest, httpHosts: [] })
   await assertRefused('QUOTE_MISMATCH', ask({ quote }, { httpHosts: ['a.example'] }))

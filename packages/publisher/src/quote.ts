@@ -33,6 +33,8 @@ export interface PaymentExpectation {
 export interface RequestQuoteOptions {
   /** Host names wanted at the HTTP front. */
   httpHosts?: readonly string[]
+  /** Bytes of the blocks of the pod's images; 0: not said, and the provider may have no room for them later. */
+  imageBytes?: bigint
   /** Where and in what we are ready to pay. */
   payment: PaymentExpectation
   /** The prices that the provider announced; differences are told, not refused. */
@@ -61,8 +63,8 @@ export async function requestQuote(
   resources: readonly Resource[],
   options: RequestQuoteOptions,
 ): Promise<AgreedQuote> {
-  const { httpHosts = [], signal } = options
-  const message = capacityRequest(resources, httpHosts)
+  const { httpHosts = [], imageBytes = 0n, signal } = options
+  const message = capacityRequest(resources, { httpHosts, imageBytes })
   const response = await request(
     attested.connection,
     CAPACITY,
@@ -73,8 +75,11 @@ export async function requestQuote(
 }
 
 /** What is asked of the provider; also what `attest` sends to have the answer covered by the evidence. */
-export function capacityRequest(resources: readonly Resource[], httpHosts: readonly string[] = []): CapacityRequest {
-  return create(CapacityRequestSchema, { resources: [...resources], httpHosts: [...httpHosts] })
+export function capacityRequest(
+  resources: readonly Resource[],
+  { httpHosts = [], imageBytes = 0n }: Pick<RequestQuoteOptions, 'httpHosts' | 'imageBytes'> = {},
+): CapacityRequest {
+  return create(CapacityRequestSchema, { resources: [...resources], httpHosts: [...httpHosts], imageBytes })
 }
 
 /** The answer that came with the evidence, proven like one that was asked for afterwards. */
@@ -158,6 +163,11 @@ function checkAnswersRequest(quote: OpenedQuote, asked: CapacityRequest): void {
   const missing = asked.httpHosts.filter((host) => !quote.httpHosts.includes(host))
   if (missing.length > 0)
     throw new TrustedPodsError('QUOTE_MISMATCH', `the quote does not promise the host ${missing.join(', ')}`)
+  if (quote.imageBytes < asked.imageBytes)
+    throw new TrustedPodsError(
+      'QUOTE_MISMATCH',
+      `the quote is for ${quote.imageBytes} bytes of images, asked for ${asked.imageBytes}`,
+    )
 }
 
 /** Not two lists read alike, whatever names a provider makes up. */

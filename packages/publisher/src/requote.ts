@@ -29,13 +29,14 @@ export async function withLiveQuote(
   { chain, leases, now = new Date(), signal }: RequoteOptions,
 ): Promise<LeaseOf<'funded'>> {
   const { pod, quote } = lease.draft.reveal()
-  const { expiresAtMs } = fromBinary(QuoteSchema, quote.quote)
+  const { expiresAtMs, imageBytes } = fromBinary(QuoteSchema, quote.quote)
   if (expiresAtMs > BigInt(now.getTime()) || (await isKnown(attested, lease, signal))) return lease
   const wire = fromBinary(PodSchema, pod)
   const { payment } = paymentFor({ account: lease.provider.account, pricing: [] }, chain)
   const agreed = await requestQuote(attested, lease.resources, {
     payment: { ...payment, decimals: lease.pricing.decimals },
     httpHosts: httpHosts(wire),
+    imageBytes,
     announced: lease.pricing,
     now,
     ...(signal && { signal }),

@@ -27,6 +27,8 @@ export interface ResumeOptions {
   leases: LeaseStore
   /** Where the provider is now, when it does not answer where it was. */
   relocate?: Relocate
+  /** Called with the bytes of each image block that the provider got from here. */
+  onBlockSent?: (bytes: number) => void
   signal?: AbortSignal
 }
 
@@ -58,7 +60,7 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
   await leases.verdicts?.save(lease.id, summarize(attested.verdict))
   yield { step: 'attest', verdict: attested.verdict }
   const current = await withLiveQuote(attested, funded, { chain, leases, ...signal })
-  await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId })
+  await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId, onSent: options.onBlockSent })
   const running = yield* provision(attested, current, {
     payer: channelPayer(chain),
     leases,

@@ -32,21 +32,44 @@ export async function resume(
   await using own = await openNode(context)
   await using blocks = await openBlocks(context, lease.id)
   const { blockstore } = blocks
-  const parts = { node: own.node, chain, policy, blockstore, leases, ...relocation(context) }
+  const sent = countBytes()
+  const parts = { node: own.node, chain, policy, blockstore, onBlockSent: sent.add, leases, ...relocation(context) }
   const events = resumeLease(lease, { ...parts, signal: context.signal })
-  await follow(context, events, leases, lease)
+  await follow(context, events, { leases, known: lease, sent })
   await removeBlocks(context, lease.id)
   return EXIT.OK
 }
 
-/** Prints the events and, in the end, the result. @param known the lease that is at stake from the start. */
+export interface FollowOptions {
+  readonly leases: LeaseFiles
+  /** The lease that is at stake from the start. */
+  readonly known?: Lease
+  /** What went out from here so far. */
+  readonly sent: SentBytes
+}
+
+export interface SentBytes {
+  bytes: number
+  readonly add: (bytes: number) => void
+}
+
+export function countBytes(): SentBytes {
+  const sent: SentBytes = {
+    bytes: 0,
+    add(bytes) {
+      sent.bytes += bytes
+    },
+  }
+  return sent
+}
+
+/** Prints the events and, in the end, the result. */
 export async function follow(
   context: Context,
   events: AsyncIterable<DeployEvent | PassedOver>,
-  leases: LeaseFiles,
-  known?: Lease,
+  { leases, known, sent }: FollowOptions,
 ): Promise<Followed> {
-  const print = createDeployProgress(context.output)
+  const print = createDeployProgress(context.output, { sentBytes: () => sent.bytes })
   let running: { lease: Lease; status: LeaseStatus } | undefined
   try {
     for await (const event of events) {

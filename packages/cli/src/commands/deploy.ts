@@ -24,7 +24,7 @@ import { readProviders } from '../registry.ts'
 import { parseLimits } from '../spend-limits.ts'
 import { countOf, formatQuantity } from '../units.ts'
 import type { Run } from './command.ts'
-import { follow, resume } from './deploy-follow.ts'
+import { countBytes, follow, resume } from './deploy-follow.ts'
 
 export interface DeployFlags {
   yes?: boolean
@@ -107,7 +107,9 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
     await using blocks = await openBlocks(context, leaseId)
     const { blockstore } = blocks
     const images = imagePublisher(context, { config, blocks, privacy: flags.imageConfig, folder: dirname(path) })
+    const sent = countBytes()
     const parts = {
+      onBlockSent: sent.add,
       node: own.node,
       chain,
       policy,
@@ -122,7 +124,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
       signal,
     }
     const events = deployOnFirst(file.manifest, offers, { ...parts, ...(deposit && { deposit }) })
-    const outcome = await follow(context, events, leases)
+    const outcome = await follow(context, events, { leases, sent })
     return outcome.kind === 'running' ? EXIT.OK : notDeployed(context, path, flags.dryRun ? plan : undefined)
   } finally {
     // Kept only for a lease whose provider has yet to pull them.

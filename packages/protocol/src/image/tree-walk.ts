@@ -32,24 +32,33 @@ export class TreeWalk {
   bytes = 0
   readonly #options: TreeWalkOptions
   readonly #maxBlocks: number
-  readonly #seen = new Set<string>()
+  /** What the link that named it said of it and all below it, bytes. */
+  readonly #seen = new Map<string, number>()
   /** Last one first. */
   readonly #pending: Wanted[] = []
+  /** Not to be had where the others are asked for. */
+  #aside: Wanted[] = []
+  /** Of blocks that are named but not there, by what their links say. */
+  #missingBytes = 0
   #underWay = 0
   #wake = Promise.withResolvers<void>()
 
   constructor(root: CID, options: TreeWalkOptions) {
     this.#options = options
     this.#maxBlocks = FREE_BLOCKS + Math.ceil(options.maxBytes / MIN_BYTES_PER_BLOCK)
-    options.signal.addEventListener('abort', () => this.#signalChange())
-    this.#want(root, NODE_BYTES)
+    options.signal.addEventListener('abort', () => this.wake())
+    this.#want(root, 0)
   }
 
-  /** The next blocks to fetch, each to be given back by `accept`; undefined when the whole tree is held. */
-  async next(): Promise<CID[] | undefined> {
+  get progress(): { heldBytes: number; totalBytes: number } {
+    return { heldBytes: this.bytes, totalBytes: Math.min(this.bytes + this.#missingBytes, this.#options.maxBytes) }
+  }
+
+  /** The next blocks to fetch, each to go to `accept`, `setAside` or `giveBack`; undefined when nothing else is left. */
+  async next(signal = this.#options.signal): Promise<CID[] | undefined> {
     for (;;) {
-      this.#options.signal.throwIfAborted()
-      const batch = await this.#missing(this.#takeBatch())
+      signal.throwIfAborted()
+      const batch = await this.#missing(this.#takeBatch(), signal)
       if (batch.length > 0) return batch
       if (this.#pending.length > 0) continue
       if (this.#underWay === 0) return undefined
@@ -62,18 +71,55 @@ export class TreeWalk {
     this.bytes += bytes.length
     if (this.bytes > this.#options.maxBytes)
       throw tooMuch(`the image's tree has over ${this.#options.maxBytes} bytes, the most that is allowed`)
+    this.#missingBytes -= this.#seen.get(cid.toString()) ?? 0
     const links = isDagPb(cid) ? decodeDagPb(cid, bytes).Links : []
-    for (const { Hash, Tsize } of links.toReversed()) this.#want(Hash, isDagPb(Hash) ? NODE_BYTES : (Tsize ?? 0))
+    for (const { Hash, Tsize } of links.toReversed()) this.#want(Hash, Tsize ?? 0)
     this.#underWay--
-    this.#signalChange()
+    this.wake()
   }
 
-  #want(cid: CID, expectedBytes: number): void {
+  /** The source has no such block: it is asked of the next one, once this one has given the others. */
+  setAside(cid: CID): void {
+    this.#aside.push(this.#wanted(cid))
+    this.#underWay--
+    this.wake()
+  }
+
+  /** What was set aside is wanted again. @returns one of it, for a message. */
+  takeUpAside(): CID | undefined {
+    const [first] = this.#aside
+    this.#pending.push(...this.#aside)
+    this.#aside = []
+    return first?.cid
+  }
+
+  /** Blocks that did not come. */
+  giveBack(cids: readonly CID[]): void {
+    if (cids.length === 0) return
+    for (const cid of cids.toReversed()) this.#pending.push(this.#wanted(cid))
+    this.#underWay -= cids.length
+    this.wake()
+  }
+
+  /** Whoever waits looks again, at its signal too. */
+  wake(): void {
+    this.#wake.resolve()
+    this.#wake = Promise.withResolvers<void>()
+  }
+
+  #want(cid: CID, linkBytes: number): void {
     const key = cid.toString()
     if (this.#seen.has(key)) return
-    this.#seen.add(key)
+    // A link may say anything; more than the cap is not let in.
+    const bytes = Math.min(linkBytes, this.#options.maxBytes)
+    this.#seen.set(key, bytes)
+    this.#missingBytes += bytes
     if (this.#seen.size > this.#maxBlocks) throw tooMuch(`the image's tree has over ${this.#maxBlocks} blocks`)
-    this.#pending.push({ cid, expectedBytes })
+    this.#pending.push(this.#wanted(cid))
+  }
+
+  #wanted(cid: CID): Wanted {
+    return { cid, expectedBytes: isDagPb(cid) ? NODE_BYTES : (this.#seen.get(cid.toString()) ?? 0) }
   }
 
   #takeBatch(): CID[] {
@@ -91,22 +137,23 @@ export class TreeWalk {
   }
 
   /** Those of the batch that the store lacks; the others are accepted as they are. */
-  async #missing(batch: readonly CID[]): Promise<CID[]> {
+  async #missing(batch: readonly CID[], signal: AbortSignal): Promise<CID[]> {
     const missing: CID[] = []
-    for (const cid of batch) {
-      const { blockstore, signal, onHeld } = this.#options
-      const held = (await blockstore.has(cid)) ? await findBlock(blockstore, cid, signal) : undefined
+    const { blockstore, onHeld } = this.#options
+    for (const [i, cid] of batch.entries()) {
+      let held: Uint8Array | undefined
+      try {
+        held = (await blockstore.has(cid)) ? await findBlock(blockstore, cid, signal) : undefined
+      } catch (error) {
+        this.giveBack([...missing, ...batch.slice(i)])
+        throw error
+      }
       if (held) {
         this.accept(cid, held)
         onHeld(held.length)
       } else missing.push(cid)
     }
     return missing
-  }
-
-  #signalChange(): void {
-    this.#wake.resolve()
-    this.#wake = Promise.withResolvers<void>()
   }
 }
 

@@ -97,6 +97,13 @@ function containersOf(volumes: readonly VolumeManifest[]): fc.Arbitrary<readonly
       'ghcr.io/acme/web:1',
       'redis@sha256:0000000000000000000000000000000000000000000000000000000000000000',
     ),
+    sources: fc.uniqueArray(
+      fc.constantFrom(
+        'https://gateway.example',
+        'https://gateway.example:8443',
+        `/dns4/a.example/tcp/4001/p2p/${PEER_ID}`,
+      ),
+    ),
     command: fc.array(TEXT, { maxLength: 3 }),
     args: fc.array(TEXT, { maxLength: 3 }),
     workingDir: fc.oneof(fc.constant(''), PATH),
@@ -134,6 +141,9 @@ export const MANIFEST: fc.Arbitrary<Manifest> = fc
   )
   // fast-check makes some objects without a prototype.
   .map((manifest) => structuredClone(manifest))
+
+/** Of a peer that nobody is. */
+const PEER_ID = '12D3KooWGzBXxQhXhbHTHzh2DVx7v1nVxJ5nEMVmWkzPjU2Fk8oS'
 
 /** A CIDv1 (dag-pb, sha2-256) of a digest of 32 equal bytes. */
 export function cidOf(byte: number): Uint8Array {

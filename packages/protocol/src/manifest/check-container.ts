@@ -12,6 +12,7 @@ import {
   type VolumeMount,
   VolumeType,
 } from '../gen/trustedpods/v0/pod_pb.ts'
+import { MAX_SOURCES, parseSourceAddress, SOURCE_ADDRESS } from '../image/source-address.ts'
 import { MAX_ARGS, MAX_ENV, MAX_MOUNTS, MAX_PORTS, MAX_RESOURCES } from '../wire/protocols.ts'
 import { mountsClash } from './mounts-clash.ts'
 import {
@@ -59,6 +60,9 @@ function checkImage(image: Image | undefined, path: string): void {
   const { length } = image.privateKey
   if (length === 0 || length > MAX_KEY_BYTES)
     refuse(`${path}.private_key`, `${length} bytes`, `wanted 1 to ${MAX_KEY_BYTES}`)
+  checkListLength(`${path}.sources`, image.sources, { min: 0, max: MAX_SOURCES })
+  for (const [index, source] of image.sources.entries())
+    if (!parseSourceAddress(source)) refuse(`${path}.sources[${index}]`, show(source), `wanted ${SOURCE_ADDRESS}`)
 }
 
 function checkCid(bytes: Uint8Array, path: string): void {

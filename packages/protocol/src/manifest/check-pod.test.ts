@@ -94,6 +94,11 @@ const image =
   (_, web) => {
     Object.assign(web.image ?? {}, { cid, privateKey })
   }
+const sources =
+  (list: string[]): Change =>
+  (_, web) => {
+    Object.assign(web.image ?? {}, { sources: list })
+  }
 const web =
   (fields: Partial<Container>): Change =>
   (_, container) => {
@@ -111,6 +116,12 @@ const REFUSED: readonly [change: Change, message: string][] = [
   [web({ name: '' }), 'containers[0].name: "", wanted'],
   [web({ name: 'side' }), 'containers[1].name: "side", containers[0] has that name'],
   [(_, one) => delete one.image, 'containers[0].image: absent, wanted a CID and a private key'],
+  [sources(['http://a.example']), 'containers[0].image.sources[0]: "http://a.example", wanted a multiaddr such as'],
+  [
+    sources(['https://a.example', '/unix/run%2Fdocker.sock']),
+    'containers[0].image.sources[1]: "/unix/run%2Fdocker.sock", wanted',
+  ],
+  [sources(repeat(9, () => 'https://a.example')), 'containers[0].image.sources: 9 entries, wanted 0 to 8'],
   [image(new Uint8Array()), 'containers[0].image.cid: 0 bytes that are no CID, wanted a binary CIDv1'],
   [image(cidOf(1).subarray(0, 35)), 'containers[0].image.cid: 35 bytes that are no CID'],
   [image(new Uint8Array([...cidOf(1), 0])), 'containers[0].image.cid: 37 bytes that are no CID'],

@@ -38,6 +38,7 @@ function toContainerManifest(container: Container, images: Map<string, Published
   return {
     name: container.name,
     image: container.image === undefined ? '' : nameImage(container.image, images),
+    sources: container.image?.sources ?? [],
     command: container.command,
     args: container.args,
     workingDir: container.workingDir,

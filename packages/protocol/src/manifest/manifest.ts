@@ -15,6 +15,8 @@ export interface ContainerManifest {
   readonly name: string
   /** As the file has it. */
   readonly image: string
+  /** Places that have the published image's blocks too; empty: the publisher alone. */
+  readonly sources: readonly string[]
   /** Empty: the image's entrypoint. */
   readonly command: readonly string[]
   /** Empty: the image's command. */

@@ -26,6 +26,7 @@ test('the least manifest is one image with its cpu and memory', () => {
       {
         name: 'nginx',
         image: 'nginx',
+        sources: [],
         command: [],
         args: [],
         workingDir: '',

@@ -1,6 +1,7 @@
 /** One container of the manifest. Spec: spec/MANIFEST.md#containers. Pure. */
 import { parseImagePlace } from '../image/image-place.ts'
-import { describe, type Fields, isMissing, readFields, readText } from './fields.ts'
+import { MAX_SOURCES, parseSourceAddress, SOURCE_ADDRESS } from '../image/source-address.ts'
+import { describe, type Fields, isMissing, readFields, readItems, readText } from './fields.ts'
 import type { ContainerManifest } from './manifest.ts'
 import { DNS_LABEL, IMAGE_NAME, isDnsLabel, isImageName, shortestPath, uniqueLabel, whyBadPath } from './names.ts'
 import { readWords } from './read-command.ts'
@@ -14,6 +15,7 @@ import { fail, quote, type YamlNode } from './yaml-tree.ts'
 const CONTAINER_KEYS = [
   'name',
   'image',
+  'sources',
   'command',
   'args',
   'workingDir',
@@ -40,6 +42,7 @@ const CONTAINER_SYNONYMS = {
   build: 'an image has to be built first: docker build -t my-app . and then image: my-app',
   cpu: 'write resources: {cpu: 500m}',
   memory: 'write resources: {memory: 256Mi}',
+  source: 'did you mean sources? it is a list',
   replicas: 'replicas belongs to the pod, beside containers',
 }
 /** Longer than any image reference or path of an archive. */
@@ -107,6 +110,7 @@ export function readContainer(draft: ContainerDraft, options: { name: string; ta
   const container: ContainerManifest = {
     name: options.name,
     image,
+    sources: readSources(fields.sources),
     command: readWords(fields.command),
     args: readWords(fields.args),
     workingDir: fields.workingDir === undefined ? '' : readWorkingDir(fields.workingDir),
@@ -116,6 +120,18 @@ export function readContainer(draft: ContainerDraft, options: { name: string; ta
     resources: readResources(fields.resources, node),
   }
   return { container, ports, node }
+}
+
+function readSources(node: YamlNode | undefined): readonly string[] {
+  const seen = new Set<string>()
+  for (const item of readItems(node, { wanted: 'a list of addresses', max: MAX_SOURCES })) {
+    const text = readText(item, SOURCE_ADDRESS)
+    if (item.kind !== 'scalar') continue
+    if (!parseSourceAddress(text)) fail(item, `${describe(item)} is no source of blocks, wanted ${SOURCE_ADDRESS}`)
+    else if (seen.has(text)) fail(item, `the source ${quote(text)} is there twice`)
+    seen.add(text)
+  }
+  return [...seen]
 }
 
 function readWorkingDir(node: YamlNode): string {

@@ -84,7 +84,11 @@ function toContainer(container: ContainerManifest, { images }: PodMaterials): Co
   }
   return create(ContainerSchema, {
     name: container.name,
-    image: create(ImageSchema, { cid: image.cid.slice(), privateKey: image.privateKey.slice() }),
+    image: create(ImageSchema, {
+      cid: image.cid.slice(),
+      privateKey: image.privateKey.slice(),
+      sources: [...container.sources],
+    }),
     ...toProgram(container, image.defaults),
     ports: container.ports.map(({ protocol, ...port }) =>
       create(PortSchema, { ...port, protocol: protocol === 'udp' ? PortProtocol.UDP : PortProtocol.TCP }),

@@ -17,6 +17,7 @@ version: "1.0"
 containers:
   - name: web
     image: acme/web
+    sources: [https://gateway.example]
     command: sh -c 'exec web'
     args: [--verbose, 1]
     workingDir: /srv
@@ -46,7 +47,7 @@ test('each field of the manifest has its field on the wire', () => {
     containers: [
       {
         name: 'web',
-        image: IMAGE,
+        image: { ...IMAGE, sources: ['https://gateway.example'] },
         command: ['sh', '-c', 'exec web'],
         args: ['--verbose', '1'],
         workingDir: '/srv',

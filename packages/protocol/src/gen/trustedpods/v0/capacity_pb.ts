@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/capacity.proto.
  */
 export const file_trustedpods_v0_capacity: GenFile = /*@__PURE__*/
-  fileDesc("Ch10cnVzdGVkcG9kcy92MC9jYXBhY2l0eS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiUgoPQ2FwYWNpdHlSZXF1ZXN0EisKCXJlc291cmNlcxgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYAiADKAkicAoQQ2FwYWNpdHlSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiYKBW9mZmVyGAIgASgLMhUudHJ1c3RlZHBvZHMudjAuT2ZmZXJIAEIICgZyZXN1bHQiWwoFT2ZmZXISJgoEZnJlZRgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEioKBXF1b3RlGAIgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUiLwoLU2lnbmVkUXVvdGUSDQoFcXVvdGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrACCgVRdW90ZRIKCgJpZBgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEisKCXJlc291cmNlcxgEIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYBSADKAkSLQoHcHJpY2luZxgGIAEoCzIcLnRydXN0ZWRwb2RzLnYwLlByaWNpbmdUYWJsZRItCgdwYXltZW50GAcgASgLMhwudHJ1c3RlZHBvZHMudjAuUGF5bWVudFRlcm1zEhQKDGlzc3VlZF9hdF9tcxgIIAEoBBIVCg1leHBpcmVzX2F0X21zGAkgASgEEhoKEmhvbGRfZXhwaXJlc19hdF9tcxgKIAEoBGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_pod, file_trustedpods_v0_pricing, file_trustedpods_v0_refusal]);
+  fileDesc("Ch10cnVzdGVkcG9kcy92MC9jYXBhY2l0eS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiZwoPQ2FwYWNpdHlSZXF1ZXN0EisKCXJlc291cmNlcxgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYAiADKAkSEwoLaW1hZ2VfYnl0ZXMYAyABKAQicAoQQ2FwYWNpdHlSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEiYKBW9mZmVyGAIgASgLMhUudHJ1c3RlZHBvZHMudjAuT2ZmZXJIAEIICgZyZXN1bHQiWwoFT2ZmZXISJgoEZnJlZRgBIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEioKBXF1b3RlGAIgASgLMhsudHJ1c3RlZHBvZHMudjAuU2lnbmVkUXVvdGUiLwoLU2lnbmVkUXVvdGUSDQoFcXVvdGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIsUCCgVRdW90ZRIKCgJpZBgBIAEoDBIZChFwdWJsaXNoZXJfcGVlcl9pZBgCIAEoDBIYChBwcm92aWRlcl9wZWVyX2lkGAMgASgMEisKCXJlc291cmNlcxgEIAMoCzIYLnRydXN0ZWRwb2RzLnYwLlJlc291cmNlEhIKCmh0dHBfaG9zdHMYBSADKAkSLQoHcHJpY2luZxgGIAEoCzIcLnRydXN0ZWRwb2RzLnYwLlByaWNpbmdUYWJsZRItCgdwYXltZW50GAcgASgLMhwudHJ1c3RlZHBvZHMudjAuUGF5bWVudFRlcm1zEhQKDGlzc3VlZF9hdF9tcxgIIAEoBBIVCg1leHBpcmVzX2F0X21zGAkgASgEEhoKEmhvbGRfZXhwaXJlc19hdF9tcxgKIAEoBBITCgtpbWFnZV9ieXRlcxgLIAEoBGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_pod, file_trustedpods_v0_pricing, file_trustedpods_v0_refusal]);
 
 /**
  * Asks what is free and what it costs.
@@ -41,6 +41,13 @@ export type CapacityRequest = Message<"trustedpods.v0.CapacityRequest"> & {
    * @generated from field: repeated string http_hosts = 2;
    */
   httpHosts: string[];
+
+  /**
+   * Bytes of the blocks of the pod's images: of each image that differs, each block of its tree once. 0: not said. spec/IMAGES.md#bytes
+   *
+   * @generated from field: uint64 image_bytes = 3;
+   */
+  imageBytes: bigint;
 };
 
 /**
@@ -218,6 +225,14 @@ export type Quote = Message<"trustedpods.v0.Quote"> & {
    * @generated from field: uint64 hold_expires_at_ms = 10;
    */
   holdExpiresAtMs: bigint;
+
+  /**
+   * Bytes of image blocks that the provider takes for this pod: what was asked for. 0: the request did not say, and the provider's own
+   * maximum holds.
+   *
+   * @generated from field: uint64 image_bytes = 11;
+   */
+  imageBytes: bigint;
 };
 
 /**

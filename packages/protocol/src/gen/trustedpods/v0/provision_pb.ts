@@ -139,14 +139,14 @@ export type StatusUpdate = Message<"trustedpods.v0.StatusUpdate"> & {
   refusal?: Refusal | undefined;
 
   /**
-   * Bytes of images fetched so far, and to fetch.
+   * Bytes of the pod's images that the provider has by now, those that it had before included.
    *
    * @generated from field: uint64 fetched_bytes = 8;
    */
   fetchedBytes: bigint;
 
   /**
-   * Bytes of images to fetch; 0: not known yet.
+   * Bytes of the pod's images in all, as the quote has them; 0: not known.
    *
    * @generated from field: uint64 total_bytes = 9;
    */

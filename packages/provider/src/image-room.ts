@@ -1,0 +1,26 @@
+/** Whether a pod's images fit: said when a price is asked for, before anybody pays, and again when the pod comes. Spec: spec/IMAGES.md#bytes. */
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { requireDiskSpace } from './disk.ts'
+
+export interface ImageRoomOptions {
+  /** Where blocks lie. */
+  readonly folder: string
+  /** Of all images of one pod, as fetched. */
+  readonly maxImageBytes: number
+  /** Free space that stays. */
+  readonly diskReserveBytes: number
+}
+
+/** @throws TrustedPodsError QUOTE_NO_CAPACITY when images of so many bytes are over the limit, or the disk has no room for them. */
+export type RequireRoom = (imageBytes: bigint) => Promise<void>
+
+export function imageRoom({ folder, maxImageBytes, diskReserveBytes }: ImageRoomOptions): RequireRoom {
+  return async (imageBytes) => {
+    if (imageBytes > BigInt(maxImageBytes))
+      throw new TrustedPodsError(
+        'QUOTE_NO_CAPACITY',
+        `the pod's images have ${imageBytes} bytes, this provider takes at most ${maxImageBytes}`,
+      )
+    await requireDiskSpace(folder, diskReserveBytes + Number(imageBytes))
+  }
+}
