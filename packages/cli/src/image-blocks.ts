@@ -1,6 +1,7 @@
 /** Blocks of a published image between machines: pulled into this machine's store, or served from it. */
 import { join } from 'node:path'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
+import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -15,6 +16,8 @@ import { formatBytes } from './units.ts'
 
 /** 256 GiB: no image is that large, and a liar fills no more of the disk. */
 const MAX_TREE_BYTES = 256 * 2 ** 30
+/** A day, to write it to another place too, or to go on after a cut. */
+const KEEP_FETCHED_MS = 24 * 3600_000
 const PROGRESS_INTERVAL_MS = 2_000
 /** Any address of this machine, a port of the system's choice. */
 const LISTEN = ['/ip4/0.0.0.0/tcp/0']
@@ -23,11 +26,15 @@ const LISTEN = ['/ip4/0.0.0.0/tcp/0']
  * @throws what the last one failed by. */
 export async function fetchImageBlocks(context: Context, cid: CID, addresses: readonly string[]): Promise<void> {
   await using store = openImageStore(context)
-  const blockstore = await store.blockstore()
+  const cache = await store.cache()
+  const { blockstore } = cache
+  await using run = await cache.begin(context)
+  await expectTree(cache, cid)
   let failure: unknown
   for (const address of addresses) {
     try {
       await fetchFrom(context, address, { cid, blockstore })
+      await run.finish()
       return
     } catch (error) {
       context.signal.throwIfAborted()
@@ -36,6 +43,18 @@ export async function fetchImageBlocks(context: Context, cid: CID, addresses: re
     }
   }
   throw failure
+}
+
+/** What has come of it so far stays for the next try. */
+async function expectTree({ trees }: ImageCache, cid: CID): Promise<void> {
+  const now = Date.now()
+  const known = (await trees.load(cid)) ?? {
+    cid: `${cid}`,
+    bytes: 0,
+    createdAt: new Date(now).toISOString(),
+    isKept: false,
+  }
+  await trees.save({ ...known, until: new Date(now + KEEP_FETCHED_MS).toISOString() })
 }
 
 interface Wanted {

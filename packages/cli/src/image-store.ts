@@ -1,7 +1,10 @@
-/** Images that were published from this machine: blocks that stay, and the keys that open them. */
-import { stat } from 'node:fs/promises'
+/** The one store of images on this machine: what deployments and `image publish` have put in, and the keys that open it. Spec: spec/IMAGES.md#store. */
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
+import { adoptPublished } from '@trusted-pods/platform/adopt-published.ts'
+import { addTree, unlinkIfThere } from '@trusted-pods/platform/block-files.ts'
+import { type ImageCache, openImageCache } from '@trusted-pods/platform/image-cache.ts'
+import type { TreeRecord } from '@trusted-pods/platform/image-records.ts'
 import { loadPrivateKey, toPem } from '@trusted-pods/platform/images/key-files.ts'
 import { storeSecret } from '@trusted-pods/platform/secret-file.ts'
 import type { Blockstore } from 'interface-blockstore'
@@ -10,32 +13,66 @@ import type { Context } from './context.ts'
 
 export interface ImageStore extends AsyncDisposable {
   /** Opened when it is first asked for. */
+  cache(): Promise<ImageCache>
   blockstore(): Promise<Blockstore>
+  /** Makes the tree stay until its user removes it. */
+  keep(cid: CID, about: Pick<TreeRecord, 'name'>): Promise<void>
   /** Where the key of an image lies that was encrypted here for its own key. */
   keyPath(cid: CID): string
   saveKey(cid: CID, privateKey: Uint8Array): Promise<void>
   /** PKCS#8 DER; undefined: no key of this image is here. */
   loadKey(cid: CID): Promise<Uint8Array | undefined>
+  removeKey(cid: CID): Promise<void>
+  /** CIDs of the keys that are here. */
+  keys(): Promise<string[]>
 }
 
+const KEY_SUFFIX = '.pem'
+
 export function openImageStore({ stateFolder }: Pick<Context, 'stateFolder'>): ImageStore {
-  const folder = join(stateFolder, 'published')
-  const keyPath = (cid: CID) => join(folder, 'keys', `${cid}.pem`)
-  let opened: ReturnType<typeof openFileBlockstore> | undefined
+  const folder = join(stateFolder, 'images')
+  const keys = join(folder, 'keys')
+  const keyPath = (cid: CID) => join(keys, `${cid}${KEY_SUFFIX}`)
+  let opened: Promise<ImageCache> | undefined
+  const cache = () => {
+    opened ??= openStore(stateFolder, folder)
+    return opened
+  }
   return {
+    cache,
+    blockstore: async () => (await cache()).blockstore,
     keyPath,
-    blockstore() {
-      opened ??= openFileBlockstore(join(folder, 'blocks'))
-      return opened
+    keep: async (cid, about) => keepTree(await cache(), cid, about),
+    async saveKey(cid, privateKey) {
+      await storeSecret(keyPath(cid), Buffer.from(toPem(privateKey)))
     },
-    saveKey: (cid, privateKey) => storeSecret(keyPath(cid), Buffer.from(toPem(privateKey))),
     async loadKey(cid) {
+      await cache()
       // No key is here for most images.
       const there = await stat(keyPath(cid)).catch(() => undefined)
       return there && loadPrivateKey(keyPath(cid))
     },
+    removeKey: (cid) => unlinkIfThere(keyPath(cid)),
+    async keys() {
+      // No image was encrypted for its own key yet: no folder.
+      const names = await readdir(keys).catch(() => [])
+      return names.filter((name) => name.endsWith(KEY_SUFFIX)).map((name) => name.slice(0, -KEY_SUFFIX.length))
+    },
     async [Symbol.asyncDispose]() {
-      await (await opened)?.close()
+      await (await opened?.catch(() => undefined))?.close()
     },
   }
+}
+
+async function openStore(stateFolder: string, folder: string): Promise<ImageCache> {
+  const cache = await openImageCache(folder)
+  await adoptPublished(join(stateFolder, 'published'), { cache, folder })
+  return cache
+}
+
+async function keepTree(cache: ImageCache, cid: CID, { name }: Pick<TreeRecord, 'name'>): Promise<void> {
+  const before = await cache.trees.load(cid)
+  const bytes = await addTree(cache.blockstore, cid, new Set())
+  const known = before ?? { createdAt: new Date().toISOString(), ...(name !== undefined && { name }) }
+  await cache.trees.save({ ...known, cid: `${cid}`, bytes, isKept: true })
 }

@@ -11,7 +11,9 @@ import { generateImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-ke
 import { CID } from 'multiformats/cid'
 import { addTree, keyOf, type Swept, sweepBlockFiles, unlinkIfThere } from './block-files.ts'
 import { type FileBlockstore, openFileBlockstore } from './file-blockstore.ts'
+import { type TreeRecord, TreeRecords } from './image-records.ts'
 import { loadOrCreateSecret, storeSecret } from './secret-file.ts'
+import { beginRun, type StoreRun, whileNobodyWrites } from './store-runs.ts'
 
 const DAY_MS = 24 * 3600_000
 /** A key that leaked opens a layer for no longer than this from when it was made. */
@@ -52,6 +54,7 @@ export async function openImageCache(folder: string, options: ImageCacheOptions 
 export class ImageCache implements LayerCache {
   readonly blockstore: FileBlockstore
   readonly privateKey: Uint8Array
+  readonly trees: TreeRecords
   readonly #folder: string
   readonly #maxBytes: number
   readonly #clock: () => number
@@ -68,6 +71,7 @@ export class ImageCache implements LayerCache {
     this.#folder = folder
     this.#maxBytes = maxBytes
     this.#clock = clock
+    this.trees = new TreeRecords(join(folder, 'trees'))
     this.privateKey = privateKey
     this.blockstore = blockstore
   }
@@ -102,7 +106,7 @@ export class ImageCache implements LayerCache {
 
   /** Keeps the trees, whatever else is collected, until `unpin`. @param name safe as a file name. */
   async pin(name: string, cids: readonly Uint8Array[]): Promise<void> {
-    const before = (await readJson<string[]>(this.#pinPath(name))) ?? []
+    const before = await this.pinned(name)
     const all = new Set([...before, ...cids.map((cid) => CID.decode(cid).toString())])
     await storeSecret(this.#pinPath(name), encodeJson([...all]))
   }
@@ -115,11 +119,44 @@ export class ImageCache implements LayerCache {
     return (await namesIn(join(this.#folder, 'pins'))).map((name) => name.replace(/\.json$/, ''))
   }
 
-  /** Forgets layers that are old or too many, then removes the blocks that no layer and no pinned tree has. */
+  /** CIDs of the trees that a pin keeps. */
+  async pinned(name: string): Promise<string[]> {
+    return (await readJson<string[]>(this.#pinPath(name))) ?? []
+  }
+
+  /** Records of trees that neither their user nor a pin wants. */
+  async unwantedTrees(): Promise<TreeRecord[]> {
+    const pinned = new Set((await Promise.all((await this.pins()).map((name) => this.pinned(name)))).flat())
+    const isFresh = ({ until }: TreeRecord) => until !== undefined && Date.parse(until) > this.#clock()
+    return (await this.trees.list()).filter((record) => !record.isKept && !pinned.has(record.cid) && !isFresh(record))
+  }
+
+  /** To be held while blocks are written that nothing names yet. */
+  begin({ signal }: { signal?: AbortSignal } = {}): Promise<StoreRun> {
+    return beginRun(this.#folder, { sweep: () => this.#collectAll(), signal })
+  }
+
+  /**
+   * Forgets layers that are old or too many and trees that nobody wants, then removes the blocks that are left without a name: all of
+   * them where nobody is writing, else those that are a day old.
+   */
   async collect(): Promise<Swept> {
+    return (await whileNobodyWrites(this.#folder, () => this.#collectAll())) ?? this.#collect(MIN_AGE_MS)
+  }
+
+  async #collectAll(): Promise<Swept> {
+    const swept = await this.#collect(0)
+    await this.trees.removeOrphanKeys(join(this.#folder, 'keys'))
+    return swept
+  }
+
+  async #collect(olderThanMs: number): Promise<Swept> {
     await this.#forgetOldImages()
+    // Those that an IPFS node has must be taken from there first.
+    for (const { cid, ipfsApi } of await this.unwantedTrees())
+      if (ipfsApi === undefined) await this.trees.remove(CID.parse(cid))
     const live = await this.#liveBlocks()
-    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs: MIN_AGE_MS, now: this.#clock() })
+    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs, now: this.#clock() })
   }
 
   /** `collect`, unless it was done within a day: it looks at every block. */
@@ -136,9 +173,9 @@ export class ImageCache implements LayerCache {
 
   async #liveBlocks(): Promise<Set<string>> {
     const live = new Set<string>()
-    for (const name of await this.pins())
-      for (const root of (await readJson<string[]>(this.#pinPath(name))) ?? [])
-        await addTree(this.blockstore, CID.parse(root), live)
+    const pinned = await Promise.all((await this.pins()).map((name) => this.pinned(name)))
+    const kept = (await this.trees.list()).filter(({ ipfsApi }) => ipfsApi === undefined).map(({ cid }) => cid)
+    for (const root of [...pinned.flat(), ...kept]) await addTree(this.blockstore, CID.parse(root), live)
     for (const { blocks } of await this.#keptLayers()) for (const cid of blocks) live.add(keyOf(CID.parse(cid)))
     return live
   }

@@ -49,7 +49,9 @@ async function publish(context: Context, source: ImagePlace, flags: PublishFlags
     counted[isEncrypted ? 'encryptedBefore' : flags.plain ? 'plain' : 'encryptedHere']++
     return isEncrypted ? copyLayer(layer, stage) : transform(layer, stage)
   }
-  const blockstore = await work.store.blockstore()
+  const cache = await work.store.cache()
+  const { blockstore } = cache
+  await using run = await cache.begin(context)
   const options = { parent: tmpdir(), transform: counting, flags }
   const bytes = await withStage(context, work, options, async (stage, root) => {
     await stage.writeIndex(root, 'latest')
@@ -58,6 +60,8 @@ async function publish(context: Context, source: ImagePlace, flags: PublishFlags
   const cid = parseTreeCid(bytes)
   const isOwnKey = privateKey !== undefined && counted.encryptedHere > 0
   if (isOwnKey) await work.store.saveKey(cid, privateKey)
+  await work.store.keep(cid, { name: work.reader.name })
+  await run.finish()
   output.result(`ipfs:${cid}`, { cid: `${cid}`, ...counted, ...(isOwnKey && { keyFile: work.store.keyPath(cid) }) })
   if (counted.plain > 0) output.progress('warning: layers of this image are readable for everybody')
   if (isOwnKey) output.progress(`the key that opens it: ${work.store.keyPath(cid)}`)
