@@ -14,6 +14,7 @@ import { loadConfig } from './config.ts'
 import type { Context } from './context.ts'
 import { placeOptions } from './image-places.ts'
 import { type ImageStore, openImageStore } from './image-store.ts'
+import type { IpfsFlags } from './ipfs-nodes.ts'
 import type { Output } from './output.ts'
 import { formatBytes } from './units.ts'
 
@@ -56,10 +57,14 @@ export interface ImageWork extends AsyncDisposable {
   readonly reader: ImageReader
 }
 
-export async function openWork(context: Context, source: ImagePlace, flags: SourceFlags): Promise<ImageWork> {
+export async function openWork(
+  context: Context,
+  source: ImagePlace,
+  flags: SourceFlags & IpfsFlags,
+): Promise<ImageWork> {
   await using opened = new AsyncDisposableStack()
   const config = await loadConfig(context.configPath)
-  const store = opened.use(openImageStore(context))
+  const store = opened.use(openImageStore(context, flags))
   const places = placeOptions(context, { config, store, plainHttp: flags.plainHttp })
   const reader = opened.use(await openPlace(source, places))
   const kept = opened.move()

@@ -8,8 +8,7 @@ import { parseImageManifest } from '@trusted-pods/protocol/image/oci-documents.t
 import type { PublishedImage } from '@trusted-pods/protocol/image/publish.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
-import type { Context } from './context.ts'
-import { openImageStore } from './image-store.ts'
+import { openImageStore, type StoreContext } from './image-store.ts'
 
 interface Wanted {
   readonly image: string
@@ -21,7 +20,7 @@ interface Wanted {
 /** undefined where it is another place, or no key of it is here: then it is read as a plain image.
  * @throws TrustedPodsError MANIFEST_IMAGE_NOT_FOUND where blocks are missing, MANIFEST_IMAGE_INVALID where a layer is not encrypted. */
 export async function publishedBefore(
-  context: Pick<Context, 'stateFolder'>,
+  context: StoreContext,
   { image, blockstore, signal }: Wanted,
 ): Promise<PublishedImage | undefined> {
   const place = parseImagePlace(image)

@@ -3,6 +3,7 @@ import { addTree, type Swept } from '@trusted-pods/platform/block-files.ts'
 import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { CID } from 'multiformats/cid'
+import type { Context } from './context.ts'
 import type { ImageStore } from './image-store.ts'
 
 export interface StoredImage {
@@ -17,6 +18,8 @@ export interface StoredImage {
   /** ISO 8601: was fetched, and stays until then. */
   readonly until?: string
   readonly hasKey: boolean
+  /** The IPFS node that has its blocks. */
+  readonly ipfsApi?: string
 }
 
 /** The newest first; those that only a lease has named come last. */
@@ -25,10 +28,11 @@ export async function listImages(store: ImageStore): Promise<StoredImage[]> {
   const keys = new Set(await store.keys())
   const leasesOf = await pinsByTree(cache)
   const records = await cache.trees.list()
-  const named = records.map(({ cid, bytes, createdAt, name, isKept, until }) => ({
+  const named = records.map(({ cid, bytes, createdAt, name, isKept, until, ipfsApi }) => ({
     ...{ cid, bytes, createdAt, isKept, leases: leasesOf.get(cid) ?? [], hasKey: keys.has(cid) },
     ...(name !== undefined && { name }),
     ...(until !== undefined && { until }),
+    ...(ipfsApi !== undefined && { ipfsApi }),
   }))
   const known = new Set(records.map(({ cid }) => cid))
   const others = [...leasesOf].filter(([cid]) => !known.has(cid))
@@ -58,7 +62,19 @@ export async function removeImage(store: ImageStore, cid: CID): Promise<Swept> {
       `ipfs:${cid} is needed by lease ${leases.map((id) => id.slice(0, 12)).join(', ')}, whose provider has not pulled it yet: trustedpods deploy --resume or stop the lease first`,
     )
   if (!record) throw new TrustedPodsError('PLATFORM_STATE', `ipfs:${cid} is not in the store: trustedpods image ls`)
-  await cache.trees.remove(cid)
+  await store.forget(record)
   await store.removeKey(cid)
   return cache.collect()
+}
+
+/** Trees that nobody wants any more; those in an IPFS node that does not answer are told, and left for the next time. */
+export async function forgetUnwanted(store: ImageStore, { output }: Pick<Context, 'output'>): Promise<void> {
+  const cache = await store.cache()
+  for (const record of await cache.unwantedTrees())
+    try {
+      await store.forget(record)
+    } catch (error) {
+      if (!(error instanceof TrustedPodsError)) throw error
+      output.progress(`warning: ipfs:${record.cid} stays pinned for now: ${error.message}`)
+    }
 }

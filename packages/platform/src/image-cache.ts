@@ -23,6 +23,9 @@ const MIN_AGE_MS = DAY_MS
 /** Beyond it the layers that were not used for longest go. */
 const DEFAULT_MAX_BYTES = 20 * 1024 ** 3
 
+/** Blocks that are looked for at once: the store may be a program that would have as many connections. */
+const LOOKUPS = 32
+
 /** What an image was made of, so that it need not be read again to know. */
 export interface ImageRecord {
   /** Exact bytes of the config. */
@@ -74,6 +77,13 @@ export class ImageCache implements LayerCache {
     this.trees = new TreeRecords(join(folder, 'trees'))
     this.privateKey = privateKey
     this.blockstore = blockstore
+  }
+
+  /** Layers whose blocks lie in another store than the cache's own. @param name of that store. */
+  within(name: string, blockstore: FileBlockstore): ImageCache {
+    const folder = join(this.#folder, 'elsewhere', fileName(name).slice(0, 32))
+    const { privateKey } = this
+    return new ImageCache(folder, { privateKey, blockstore, maxBytes: this.#maxBytes, clock: this.#clock })
   }
 
   async find(diffId: string): Promise<CachedLayer | undefined> {
@@ -222,8 +232,12 @@ export class ImageCache implements LayerCache {
   }
 
   async #holdsAll({ blocks }: CachedLayer): Promise<boolean> {
-    const sizes = await Promise.all(blocks.map((cid) => this.blockstore.sizeOf(CID.parse(cid))))
-    return sizes.every((size) => size !== undefined)
+    for (let at = 0; at < blocks.length; at += LOOKUPS) {
+      const some = blocks.slice(at, at + LOOKUPS)
+      const sizes = await Promise.all(some.map((cid) => this.blockstore.sizeOf(CID.parse(cid))))
+      if (sizes.includes(undefined)) return false
+    }
+    return true
   }
 
   async #touch(path: string): Promise<boolean> {

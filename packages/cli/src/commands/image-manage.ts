@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { toCidPlace } from '../image-places.ts'
 import { openImageStore } from '../image-store.ts'
-import { listImages, removeImage, type StoredImage } from '../stored-images.ts'
+import { forgetUnwanted, listImages, removeImage, type StoredImage } from '../stored-images.ts'
 import { formatTable } from '../table.ts'
 import { countOf, formatBytes } from '../units.ts'
 import type { Run } from './command.ts'
@@ -43,9 +43,11 @@ async function list(context: Context): Promise<ExitCode> {
     image.createdAt?.slice(0, 19) ?? '-',
     keptBy(image),
     image.hasKey ? 'yes' : 'no',
+    image.ipfsApi ?? 'here',
     image.name ?? '-',
   ])
-  const text = rows.length > 0 ? formatTable(['CID', 'SIZE', 'CREATED', 'KEPT BY', 'KEY', 'FROM'], rows) : 'no images'
+  const text =
+    rows.length > 0 ? formatTable(['CID', 'SIZE', 'CREATED', 'KEPT BY', 'KEY', 'BLOCKS', 'FROM'], rows) : 'no images'
   context.output.result(text, images)
   return EXIT.OK
 }
@@ -71,6 +73,7 @@ async function remove(context: Context, { cid }: CidPlace): Promise<ExitCode> {
 
 async function collect(context: Context): Promise<ExitCode> {
   await using store = openImageStore(context)
+  await forgetUnwanted(store, context)
   const swept = await (await store.cache()).collect()
   const { removedBlocks, removedBytes } = swept
   context.output.result(`removed ${countOf(removedBlocks, 'block')}, ${formatBytes(removedBytes)}`, swept)

@@ -14,9 +14,10 @@ import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { serveImageBlocks } from '../image-blocks.ts'
 import { toImagePlace } from '../image-places.ts'
 import { addSourceOptions, openWork, type SourceFlags, withStage } from '../image-work.ts'
+import { addIpfsOptions, type IpfsFlags } from '../ipfs-nodes.ts'
 import type { Run } from './command.ts'
 
-interface PublishFlags extends SourceFlags {
+interface PublishFlags extends SourceFlags, IpfsFlags {
   recipient?: string[]
   plain?: boolean
   serve?: boolean
@@ -34,7 +35,7 @@ export function addImagePublish(image: Command, run: Run): void {
     )
     .option('--plain', 'leave plain layers readable for everybody')
     .option('--serve', 'go on, and let whoever knows the CID pull it, until Ctrl-C')
-  addSourceOptions(command).action((source: ImagePlace, flags: PublishFlags, self: Command) =>
+  addIpfsOptions(addSourceOptions(command)).action((source: ImagePlace, flags: PublishFlags, self: Command) =>
     run(self, (context) => publish(context, source, flags)),
   )
 }
@@ -50,7 +51,7 @@ async function publish(context: Context, source: ImagePlace, flags: PublishFlags
     return isEncrypted ? copyLayer(layer, stage) : transform(layer, stage)
   }
   const cache = await work.store.cache()
-  const { blockstore } = cache
+  const { blockstore } = (await work.store.node()) ?? cache
   await using run = await cache.begin(context)
   const options = { parent: tmpdir(), transform: counting, flags }
   const bytes = await withStage(context, work, options, async (stage, root) => {
