@@ -26,7 +26,8 @@ export function tryLock(path: string, kind: LockKind): Disposable | undefined {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const file = new DatabaseSync(path)
   try {
-    file.exec(`PRAGMA busy_timeout = 0; ${BEGIN[kind]}`)
+    // A journal in a file of its own would stay behind.
+    file.exec(`PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; ${BEGIN[kind]}`)
     return { [Symbol.dispose]: () => file.close() }
   } catch (error) {
     file.close()
