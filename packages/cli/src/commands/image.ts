@@ -1,6 +1,7 @@
 /** `trustedpods image`: the commands on images, by the names that skopeo has for places. Spec: docs/cli.md#images. */
 import type { Command } from 'commander'
 import type { Run } from './command.ts'
+import { addImageExport, addImageImport } from './image-car.ts'
 import { addImageDecrypt } from './image-decrypt.ts'
 import { addImageEncrypt } from './image-encrypt.ts'
 import { addImageFetch } from './image-fetch.ts'
@@ -24,6 +25,8 @@ docker-archive:FILE[:NAME], ipfs:CID. A NAME alone as SRC is the engine's image,
     addImageInspect,
     addImagePublish,
     addImageFetch,
+    addImageExport,
+    addImageImport,
     addImageLs,
     addImageRm,
     addImageGc,
