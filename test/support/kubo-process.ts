@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -28,8 +28,8 @@ export interface KuboDaemon {
   readonly url: string
   /** Runs `ipfs …` against the daemon. @returns its stdout. */
   ipfs(...args: string[]): Promise<string>
-  /** The same, its stdout into a file. */
-  ipfsToFile(path: string, ...args: string[]): Promise<void>
+  /** The same, where stdout is no text. */
+  ipfsBytes(...args: string[]): Promise<Uint8Array>
 }
 
 export interface KuboOptions {
@@ -63,11 +63,9 @@ export async function startKubo(
   await readyOf(daemon)
   const [, host, port] =
     /^\/ip4\/([\d.]+)\/tcp\/(\d+)/.exec(await readFile(join(folder, 'repo/api'), 'utf8')) ?? assert.fail()
-  const ipfsToFile = async (path: string, ...args: string[]) => {
-    const { stdout } = await promisify(execFile)(kubo, args, { env, maxBuffer: 2 ** 27, encoding: 'buffer' })
-    await writeFile(path, stdout)
-  }
-  return { url: `http://${host}:${port}`, ipfs, ipfsToFile }
+  const ipfsBytes = async (...args: string[]) =>
+    (await promisify(execFile)(kubo, args, { env, maxBuffer: 2 ** 27, encoding: 'buffer' })).stdout
+  return { url: `http://${host}:${port}`, ipfs, ipfsBytes }
 }
 
 async function readyOf(daemon: ChildProcess): Promise<void> {
