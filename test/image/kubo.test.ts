@@ -5,9 +5,12 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { filesBelow } from '@trusted-pods/platform/block-files.ts'
+import { openIpfsNode } from '@trusted-pods/platform/ipfs-node/kubo-node.ts'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { openBlocks, removeBlocks } from '../../packages/cli/src/blocks.ts'
 import { loadConfig } from '../../packages/cli/src/config.ts'
 import type { Context } from '../../packages/cli/src/context.ts'
@@ -129,24 +132,59 @@ test('a node that wants a secret is shown the one in the file, and nothing witho
   assert.match(await kubo.ipfs('pin', 'ls', '--type=recursive'), new RegExp(String(cid)))
 })
 
-test('what is no Kubo, lies, or does not answer is refused before or while it is written', async (t) => {
+const BYTES = Buffer.from('a block')
+
+async function cidOf(bytes: Uint8Array): Promise<CID> {
+  return CID.createV1(raw.code, await sha256.digest(bytes))
+}
+
+test('what a node says that it took and pinned is held against what it was given', async () => {
+  const cid = await cidOf(BYTES)
+  const honest = {
+    version: { Version: '0.43.0' },
+    'dag/import': { Stats: { BlockCount: 1 } },
+    'pin/add': { Pins: [`${cid}`] },
+  }
+  const pin = async (answers: Record<string, object>) => {
+    await using server = await startHttp((request, response) => {
+      request.resume()
+      const command = /^\/api\/v0\/([^?]+)/.exec(request.url ?? '')?.[1] ?? ''
+      response.end(JSON.stringify(answers[command]))
+    })
+    const node = await openIpfsNode({ url: new URL(`http://${server.host}`) })
+    await node.blockstore.put(cid, BYTES)
+    await node.pin(cid)
+  }
+  await pin(honest)
+  const refused = (message: RegExp) => ({ code: 'PLATFORM_IPFS_NODE', message })
+  await assert.rejects(pin({ ...honest, 'dag/import': { Stats: { BlockCount: 0 } } }), refused(/took 0 of 1 blocks/))
+  const other = `${await cidOf(Buffer.from('another'))}`
+  await assert.rejects(pin({ ...honest, 'pin/add': { Pins: [other] } }), refused(/did not pin/))
+  await assert.rejects(pin({ ...honest, version: [] }), refused(/not as Kubo does/))
+})
+
+test('Kubo refuses a block that is not what its CID says, and a tree with a hole is not pinned', options, async (t) => {
+  const { url } = await startKubo(t)
+  const [cid, node] = [await cidOf(BYTES), await openIpfsNode({ url: new URL(url) })]
+  const refused = { code: 'PLATFORM_IPFS_NODE' }
+  await assert.rejects(node.pin(cid), refused)
+  await node.blockstore.put(cid, Buffer.from('bent'))
+  await assert.rejects(node.pin(cid), refused)
+  const again = await openIpfsNode({ url: new URL(url) })
+  assert.equal(await again.blockstore.has(cid), false)
+  await again.blockstore.put(cid, BYTES)
+  assert.deepEqual(Buffer.concat(await Array.fromAsync(again.blockstore.get(cid))), BYTES)
+  await again.pin(cid)
+})
+
+test('what is no Kubo, or does not answer, is told before anything is encrypted', async (t) => {
   const { folder, tryRun } = await imageFolder(t, ['gzip'])
   const publish = (url: string) => tryRun('publish', `oci:${folder}/plain`, '--ipfs-api', url)
-  let isGone = ''
-  {
-    await using liar = await startHttp((request, response) => {
-      request.resume()
-      const cid = 'bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am'
-      response.end(JSON.stringify(request.url?.includes('version') ? { Version: '0.43.0' } : { Key: cid, Size: 6 }))
-    })
-    isGone = `http://${liar.host}`
-    const lied = await publish(isGone)
-    assert.equal(lied.code, 9)
-    assert.match(lied.stderr, /stored block \S+ as bafkreicysg23/)
-  }
+  const gone = await startHttp(() => {})
+  await gone[Symbol.asyncDispose]()
   await using web = await startHttp((_, response) => void response.end('<html>'))
   for (const [url, code, message] of [
-    [isGone, 9, /the IPFS node at .* does not answer: ECONNREFUSED/],
+    [`http://${gone.host}`, 9, /the IPFS node at .* does not answer: ECONNREFUSED/],
     [`http://${web.host}`, 9, /not as Kubo does/],
     ['127.0.0.1:5001', 2, /is no address of an IPFS node/],
     ['http://user:password@127.0.0.1:5001', 2, /secrets go into ipfsApiAuthFile/],
