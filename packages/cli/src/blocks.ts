@@ -52,11 +52,14 @@ export async function removeBlocks(context: Context, leaseId: string): Promise<v
   await forgetUnwanted(store, context)
 }
 
-/** Takes away what deployments left that were killed before they had a lease, and layers that nobody used for long. */
+/** Takes away what deployments left that were killed before they had a lease, and layers that nobody used for long. One that is under
+ * way has no lease yet either: while somebody writes, nothing is judged. */
 export async function sweepBlocks(context: Context, leaseIds: readonly string[]): Promise<void> {
   await using store = openImageStore(context)
   const cache = await store.cache()
-  for (const name of await cache.pins()) if (!leaseIds.includes(name)) await cache.unpin(name)
-  await forgetUnwanted(store, context)
+  await cache.alone(async () => {
+    for (const name of await cache.pins()) if (!leaseIds.includes(name)) await cache.unpin(name)
+    await forgetUnwanted(store, context)
+  })
   await cache.collectDaily()
 }

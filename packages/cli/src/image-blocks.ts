@@ -1,7 +1,9 @@
 /** Blocks of a published image between machines: pulled into this machine's store, or served from it. */
 import { join } from 'node:path'
+import { addTree } from '@trusted-pods/platform/block-files.ts'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
 import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
+import type { TreeRecord } from '@trusted-pods/platform/image-records.ts'
 import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -29,11 +31,13 @@ export async function fetchImageBlocks(context: Context, cid: CID, addresses: re
   const cache = await store.cache()
   const { blockstore } = cache
   await using run = await cache.begin(context)
-  await expectTree(cache, cid)
+  const expected = await expectTree(cache, cid)
   let failure: unknown
   for (const address of addresses) {
     try {
       await fetchFrom(context, address, { cid, blockstore })
+      const bytes = await addTree(blockstore, cid, new Set())
+      await cache.trees.save({ ...expected, bytes })
       await run.finish()
       return
     } catch (error) {
@@ -46,7 +50,7 @@ export async function fetchImageBlocks(context: Context, cid: CID, addresses: re
 }
 
 /** What has come of it so far stays for the next try. */
-async function expectTree({ trees }: ImageCache, cid: CID): Promise<void> {
+async function expectTree({ trees }: ImageCache, cid: CID): Promise<TreeRecord> {
   const now = Date.now()
   const known = (await trees.load(cid)) ?? {
     cid: `${cid}`,
@@ -54,7 +58,9 @@ async function expectTree({ trees }: ImageCache, cid: CID): Promise<void> {
     createdAt: new Date(now).toISOString(),
     isKept: false,
   }
-  await trees.save({ ...known, until: new Date(now + KEEP_FETCHED_MS).toISOString() })
+  const expected = { ...known, until: new Date(now + KEEP_FETCHED_MS).toISOString() }
+  await trees.save(expected)
+  return expected
 }
 
 interface Wanted {

@@ -25,7 +25,7 @@ export async function adoptPublished(
   const files = (await filesBelow(join(published, 'blocks'))).filter((path) => !path.endsWith(PART_EXTENSION))
   const keys = await namesIn(join(published, 'keys'))
   const roots = (await Promise.all(files.map(rootOf))).filter((cid) => cid !== undefined)
-  const withKey = keys.map((name) => CID.parse(basename(name, '.pem')))
+  const withKey = keys.map((name) => cidOf(basename(name, '.pem'))).filter((cid) => cid !== undefined)
   for (const cid of [...roots, ...withKey]) await nameTree(cache, cid, published)
   for (const path of files) await move(path, join(folder, 'blocks', relative(join(published, 'blocks'), path)))
   for (const name of keys) await move(join(published, 'keys', name), join(folder, 'keys', name))
@@ -49,6 +49,15 @@ async function rootOf(path: string): Promise<CID | undefined> {
     return ROOT_ENTRIES.every((name) => names.includes(name)) ? cid : undefined
   } catch {
     // A small block of another kind, or no block.
+    return undefined
+  }
+}
+
+function cidOf(text: string): CID | undefined {
+  try {
+    return CID.parse(text)
+  } catch {
+    // A file of the user's own; it moves like the others.
     return undefined
   }
 }
