@@ -92,7 +92,7 @@ test('publish, killed while it stages, while it stores, and in between', { timeo
   ]
   let killed = 0
   for (const point of points) if (await killWhen(files, args, point)) killed++
-  assert.ok(killed >= 5, `${killed} of ${points.length} were killed in time`)
+  assert.ok(killed >= 4, `${killed} of ${points.length} were killed in time`)
   await finish(files, args)
   assert.deepEqual(hidden(temp), [])
   assert.deepEqual(entries(temp), [])

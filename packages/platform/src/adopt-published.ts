@@ -4,6 +4,7 @@
  */
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeDagPb } from '@trusted-pods/protocol/image/block.ts'
 import { NextToLast } from 'blockstore-fs/sharding'
 import { CID } from 'multiformats/cid'
@@ -16,12 +17,28 @@ import type { ImageCache } from './image-cache.ts'
 const MAX_ROOT_BYTES = 4096
 const ROOT_ENTRIES = ['blobs', 'index.json', 'manifests', 'oci-layout']
 
-/** @param folder of the store that takes it all. */
-export async function adoptPublished(
-  published: string,
-  { cache, folder }: { cache: ImageCache; folder: string },
-): Promise<void> {
-  if (!(await stat(published).catch(() => undefined))) return
+/** 10 s: a sweep, or another program that does the same, is over by then. */
+const TRIES = 100
+const RETRY_MS = 100
+
+interface Store {
+  readonly cache: ImageCache
+  /** The cache's folder. */
+  readonly folder: string
+}
+
+/** What cannot be moved now, since somebody writes, is moved by a later command. */
+export async function adoptPublished(published: string, store: Store): Promise<void> {
+  for (let tries = 0; tries < TRIES && (await stat(published).catch(() => undefined)); tries++) {
+    const isDone = await store.cache.alone(async () => {
+      await moveIn(published, store)
+      return true
+    })
+    if (!isDone) await sleep(RETRY_MS)
+  }
+}
+
+async function moveIn(published: string, { cache, folder }: Store): Promise<void> {
   const files = (await filesBelow(join(published, 'blocks'))).filter((path) => !path.endsWith(PART_EXTENSION))
   const keys = await namesIn(join(published, 'keys'))
   const roots = (await Promise.all(files.map(rootOf))).filter((cid) => cid !== undefined)
