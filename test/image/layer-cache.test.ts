@@ -197,8 +197,11 @@ test('collected: what no layer and no pinned tree has, once it is a day old; nev
       })
     const [pinned, loose] = [await publish(cache), await publish(undefined)]
     await cache.pin('lease-1', [pinned.cid])
+    const writing = await cache.begin()
     assert.deepEqual(await cache.collect(), { removedBlocks: 0, removedBytes: 0 })
+    await writing.finish()
     await age(folder, 2 * DAY_MS)
+    const run = await cache.begin()
     const fresh = await publish(undefined)
     const { removedBlocks } = await cache.collect()
     assert.ok(removedBlocks >= 8, `${removedBlocks}`)
@@ -207,6 +210,10 @@ test('collected: what no layer and no pinned tree has, once it is a day old; nev
     await assert.rejects(tarsOf(cache, loose), /is missing/)
     assert.deepEqual(await cache.pins(), ['lease-1'])
 
+    // Nobody writes any more: what has no name needs no age.
+    await run.finish()
+    await cache.collect()
+    await assert.rejects(tarsOf(cache, fresh), /is missing/)
     await cache.unpin('lease-1')
     await age(folder, 2 * DAY_MS)
     await cache.collect()

@@ -15,7 +15,7 @@ import { runProgramOf, skipWithout } from '../support/programs.ts'
 
 const noSkopeo = await skipWithout('skopeo')
 
-const blocksOf = ({ folder }: ImageFolder) => join(folder, 'home/.local/state/trustedpods/published/blocks')
+const blocksOf = ({ folder }: ImageFolder) => join(folder, 'home/.local/state/trustedpods/images/blocks')
 
 async function published(t: TestContext, ...flags: string[]) {
   const files = await imageFolder(t)

@@ -38,6 +38,7 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   STATUS_UNKNOWN_POD: 'See your leases: trustedpods ls',
   PLATFORM_IMAGE_LOGIN: 'Log in there: docker login, podman login or skopeo login.',
   PLATFORM_IMAGE_REGISTRY: 'Try again in a moment, or see whether the registry is up and its name is right.',
+  PLATFORM_IPFS_NODE: 'See whether the node runs (ipfs id), and whether ipfsApi names its API address.',
   PLATFORM_ENGINE_MISSING: 'Install or start Docker or Podman, or set engine in the configuration.',
 }
 

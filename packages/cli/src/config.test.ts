@@ -10,7 +10,7 @@ const PATH = '/home/me/.config/trustedpods/config.yaml'
 
 test('a whole configuration is read, paths from the folder of the file', () => {
   const config = parseConfig(
-    `${CHAIN}wallet: {keyFile: keys/wallet}\npolicy: ../policy.yaml\nengine: unix:///run/docker.sock\nregistryFile: /srv/records\nplainHttpRegistries: ['registry.lan:5000']\n`,
+    `${CHAIN}wallet: {keyFile: keys/wallet}\npolicy: ../policy.yaml\nengine: unix:///run/docker.sock\nregistryFile: /srv/records\nplainHttpRegistries: ['registry.lan:5000']\nipfsApi: http://127.0.0.1:5001\nipfsApiAuthFile: ipfs.auth\n`,
     PATH,
   )
   assert.equal(config.chain?.id, 31_337n)
@@ -20,6 +20,8 @@ test('a whole configuration is read, paths from the folder of the file', () => {
   assert.equal(config.engine, 'unix:///run/docker.sock')
   assert.deepEqual(config.registry, { kind: 'file', path: '/srv/records' })
   assert.deepEqual(config.plainHttpRegistries, ['registry.lan:5000'])
+  assert.equal(config.ipfsApi, 'http://127.0.0.1:5001')
+  assert.match(config.ipfsApiAuthFile ?? '', /^\/.*\/ipfs\.auth$/)
 })
 
 test('providers are found in one place: the chain, a file, a URL or the DHT', () => {
@@ -54,6 +56,8 @@ test('what is unknown, missing or of another kind is refused with the file and t
     ['engine: []', /engine must be text/],
     ['registryUrl: ftp://fleet.example', /registryUrl must be an http or https URL/],
     ['registryFile: a\nregistryPeers: [/ip4/192.0.2.1/tcp/1]', /registryFile, registryUrl and registryPeers are/],
+    ['ipfsApi: 127.0.0.1:5001', /ipfsApi must be an http or https URL/],
+    ['ipfsApi: http://me:secret@127.0.0.1:5001', /ipfsApi must be an http or https URL without a password/],
     ['plainHttpRegistries: registry.lan', /plainHttpRegistries must be a list of host/],
     ['plainHttpRegistries: ["http://a"]', /plainHttpRegistries must be a list of host/],
     ['[]', /must be a mapping/],

@@ -46,6 +46,10 @@ export interface Config {
   readonly registry?: RegistryPlaceConfig
   /** Image registries that are asked without TLS: host, or host:port. */
   readonly plainHttpRegistries?: readonly string[]
+  /** RPC address of the IPFS node that keeps image blocks; absent: a folder of ours does. */
+  readonly ipfsApi?: string
+  /** File with what that node wants to be shown. */
+  readonly ipfsApiAuthFile?: string
 }
 
 /** A file that is not there is an empty one: commands say what they miss. */
@@ -72,6 +76,8 @@ export function parseConfig(text: string, path: string): Config {
     'registryUrl',
     'registryPeers',
     'plainHttpRegistries',
+    'ipfsApi',
+    'ipfsApiAuthFile',
   )
   const folder = dirname(path)
   const chain = root.section('chain')
@@ -81,6 +87,8 @@ export function parseConfig(text: string, path: string): Config {
   const engine = root.optionalText('engine')
   const registry = readRegistry(root, folder)
   const plainHttpRegistries = readHosts(root)
+  const ipfsApi = readIpfsApi(root)
+  const ipfsApiAuthFile = root.optionalText('ipfsApiAuthFile')
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -90,6 +98,8 @@ export function parseConfig(text: string, path: string): Config {
     ...(engine !== undefined && { engine }),
     ...(registry && { registry }),
     ...(plainHttpRegistries && { plainHttpRegistries }),
+    ...(ipfsApi !== undefined && { ipfsApi }),
+    ...(ipfsApiAuthFile !== undefined && { ipfsApiAuthFile: resolve(folder, ipfsApiAuthFile) }),
   }
 }
 
@@ -142,6 +152,12 @@ function readHosts(root: ConfigSection): readonly string[] | undefined {
   if (Array.isArray(value) && value.every((host) => typeof host === 'string' && /^[\w.-]+(:\d{1,5})?$/.test(host)))
     return value
   return root.fail('plainHttpRegistries', 'must be a list of host or host:port')
+}
+
+function readIpfsApi(root: ConfigSection): string | undefined {
+  const url = root.optionalText('ipfsApi')
+  if (url === undefined || (/^https?:\/\//.test(url) && URL.canParse(url) && new URL(url).username === '')) return url
+  return root.fail('ipfsApi', 'must be an http or https URL without a password, as http://127.0.0.1:5001')
 }
 
 function readPolicy(root: ConfigSection, folder: string): PolicyConfig | undefined {

@@ -40,6 +40,7 @@ const EXCEPTIONS: Partial<Record<ErrorCode, ExitCode>> = {
   CHANNEL_RPC_UNAVAILABLE: EXIT.NETWORK,
   PROVISION_CONTAINER_EXITED: EXIT.WORKLOAD_FAILED,
   PLATFORM_IMAGE_REGISTRY: EXIT.NETWORK,
+  PLATFORM_IPFS_NODE: EXIT.NETWORK,
 }
 
 /** The exit status for whatever a command threw. `interrupted`: the user asked for an end before it was thrown. */

@@ -1,6 +1,9 @@
 /** Blocks of a published image between machines: pulled into this machine's store, or served from it. */
 import { join } from 'node:path'
+import { addTree } from '@trusted-pods/platform/block-files.ts'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
+import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
+import type { TreeRecord } from '@trusted-pods/platform/image-records.ts'
 import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -16,6 +19,8 @@ import { formatBytes, formatPart } from './units.ts'
 
 /** 256 GiB: no image is that large, and a liar fills no more of the disk. */
 const MAX_TREE_BYTES = 256 * 2 ** 30
+/** A day, to write it to another place too, or to go on after a cut. */
+const KEEP_FETCHED_MS = 24 * 3600_000
 const PROGRESS_INTERVAL_MS = 2_000
 /** Any address of this machine, a port of the system's choice. */
 const LISTEN = ['/ip4/0.0.0.0/tcp/0']
@@ -24,11 +29,17 @@ const LISTEN = ['/ip4/0.0.0.0/tcp/0']
  * @throws what the last one failed by. */
 export async function fetchImageBlocks(context: Context, cid: CID, addresses: readonly string[]): Promise<void> {
   await using store = openImageStore(context)
-  const blockstore = await store.blockstore()
+  const cache = await store.cache()
+  const { blockstore } = cache
+  await using run = await cache.begin(context)
+  const expected = await expectTree(cache, cid)
   let failure: unknown
   for (const address of addresses) {
     try {
       await fetchFrom(context, address, { cid, blockstore })
+      const bytes = await addTree(blockstore, cid, new Set())
+      await cache.trees.save({ ...expected, bytes })
+      await run.finish()
       return
     } catch (error) {
       context.signal.throwIfAborted()
@@ -37,6 +48,20 @@ export async function fetchImageBlocks(context: Context, cid: CID, addresses: re
     }
   }
   throw failure
+}
+
+/** What has come of it so far stays for the next try. */
+async function expectTree({ trees }: ImageCache, cid: CID): Promise<TreeRecord> {
+  const now = Date.now()
+  const known = (await trees.load(cid)) ?? {
+    cid: `${cid}`,
+    bytes: 0,
+    createdAt: new Date(now).toISOString(),
+    isKept: false,
+  }
+  const expected = { ...known, until: new Date(now + KEEP_FETCHED_MS).toISOString() }
+  await trees.save(expected)
+  return expected
 }
 
 interface Wanted {

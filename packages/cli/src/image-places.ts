@@ -47,6 +47,13 @@ export function toImagePlace(text: string): ImagePlace {
   throw new InvalidArgumentError(`wanted ${IMAGE_PLACES}`)
 }
 
+/** For an argument that must be a published image. */
+export function toCidPlace(text: string): Extract<ImagePlace, { kind: 'ipfs' }> {
+  const place = toImagePlace(text)
+  if (place.kind === 'ipfs') return place
+  throw new InvalidArgumentError('wanted ipfs:CID; other places are read by image encrypt, decrypt and publish')
+}
+
 export function toWritablePlace(text: string): WritablePlace {
   const place = toImagePlace(text)
   if (place.kind === 'name')

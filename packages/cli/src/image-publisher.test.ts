@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
+import { decodeDagPb, readBlock } from '@trusted-pods/protocol/image/block.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { CID } from 'multiformats/cid'
 import { imageFolder } from '../../../test/support/image-cli.ts'
@@ -64,4 +65,23 @@ test('ipfs:CID of a plain image is encrypted, of one whose key is elsewhere refu
     code: 'MANIFEST_IMAGE_INVALID',
     message: /layer 0 is encrypted already: trustedpods image decrypt/,
   })
+})
+
+test('ipfs:CID of an image of which a layer is plain is refused, though its key is here', async (t) => {
+  const { folder, run, images } = await publisherIn(t)
+  const { cid } = await run('publish', `oci:${folder}/plain`, '--layers=0,1')
+  await assert.rejects(images.publish(`ipfs:${cid}`, {}), {
+    code: 'MANIFEST_IMAGE_INVALID',
+    message: /layer 2 of ipfs:\S+ is not encrypted, and providers take no such layer/,
+  })
+})
+
+test('ipfs:CID with a block lost is refused before anything is paid', async (t) => {
+  const { folder, run, images, blockstore } = await publisherIn(t)
+  const { cid } = await run('publish', `oci:${folder}/plain`)
+  const root = CID.parse(String(cid))
+  const reached = decodeDagPb(root, await readBlock(blockstore, root))
+  const index = reached.Links.find(({ Name }) => Name === 'oci-layout') ?? assert.fail()
+  await blockstore.delete(index.Hash)
+  await assert.rejects(images.publish(`ipfs:${cid}`, {}), { code: 'MANIFEST_IMAGE_NOT_FOUND' })
 })

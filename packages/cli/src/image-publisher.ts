@@ -49,7 +49,7 @@ export function imagePublisher(
         engineSocket: engineSocket(context.around.env, config),
         signal: signal ?? context.signal,
       }),
-    onPublished: (_, { cid }) => blocks.pin(cid),
+    onPublished: (image, published) => blocks.pin(published, image),
     openSource: (image, { signal }) => {
       output.step('manifest', `reading and encrypting ${image}`)
       lastSaidAt = performance.now()
@@ -64,7 +64,7 @@ export function imagePublisher(
   return {
     async publish(image, options) {
       const before = await publishedBefore(context, { image, blockstore, ...options })
-      if (before) await blocks.pin(before.cid)
+      if (before) await blocks.pin(before, image)
       return before ?? publisher.publish(image, options)
     },
   }

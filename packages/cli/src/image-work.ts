@@ -14,6 +14,7 @@ import { loadConfig } from './config.ts'
 import type { Context } from './context.ts'
 import { placeOptions } from './image-places.ts'
 import { type ImageStore, openImageStore } from './image-store.ts'
+import type { IpfsFlags } from './ipfs-nodes.ts'
 import type { Output } from './output.ts'
 import { formatBytes } from './units.ts'
 
@@ -56,28 +57,41 @@ export interface ImageWork extends AsyncDisposable {
   readonly reader: ImageReader
 }
 
-export async function openWork(context: Context, source: ImagePlace, flags: SourceFlags): Promise<ImageWork> {
+export async function openWork(
+  context: Context,
+  source: ImagePlace,
+  flags: SourceFlags & IpfsFlags,
+): Promise<ImageWork> {
   await using opened = new AsyncDisposableStack()
   const config = await loadConfig(context.configPath)
-  const store = opened.use(openImageStore(context))
+  const store = opened.use(openImageStore(context, flags))
   const places = placeOptions(context, { config, store, plainHttp: flags.plainHttp })
   const reader = opened.use(await openPlace(source, places))
   const kept = opened.move()
   return { places, store, reader, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
 
+/** What becomes of an image on its way. */
+export interface Transformation<Flags = SourceFlags> {
+  transform: LayerTransform
+  /** What takes the place of its config. */
+  config?: (config: Uint8Array) => Uint8Array
+  flags: Flags
+}
+
 /** Puts the transformed image on a stage and hands that on; the stage is gone afterwards. */
 export async function withStage<T>(
   context: Context,
   { reader }: ImageWork,
-  { parent, transform, flags }: { parent: string; transform: LayerTransform; flags: SourceFlags },
+  { parent, transform, config, flags }: Transformation & { parent: string },
   use: (stage: LayoutStage, root: Blob) => Promise<T>,
 ): Promise<T> {
   await using stage = await openStage(parent)
   const { platform, all = false } = flags
   const { signal, output } = context
   const onProgress = tellProgress(output, reader.name)
-  const root = await transformImage(reader, stage, { transform, platform, all, signal, onProgress })
+  const options = { transform, ...(config && { config }), platform, all, signal, onProgress }
+  const root = await transformImage(reader, stage, options)
   signal.throwIfAborted()
   // Awaited: the stage is gone as soon as we return.
   return await use(stage, root)
@@ -87,11 +101,12 @@ export async function withStage<T>(
 export async function writeTransformed(
   context: Context,
   work: ImageWork,
-  { destination, transform, flags }: { destination: WritablePlace; transform: LayerTransform; flags: WriteFlags },
+  { destination, ...transformation }: Transformation<WriteFlags> & { destination: WritablePlace },
 ): Promise<Blob> {
-  if (!flags.force) await refuseTaken(destination, work.places)
-  return withStage(context, work, { parent: stageParent(destination), transform, flags }, async (stage, root) => {
-    await writePlace(stage, destination, { ...work.places, root, replace: flags.force ?? false })
+  const { force = false } = transformation.flags
+  if (!force) await refuseTaken(destination, work.places)
+  return withStage(context, work, { parent: stageParent(destination), ...transformation }, async (stage, root) => {
+    await writePlace(stage, destination, { ...work.places, root, replace: force })
     return root
   })
 }

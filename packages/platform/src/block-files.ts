@@ -77,7 +77,8 @@ function keyOfFile(path: string): string | undefined {
   }
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
+/** Every file at any depth; none where there is no such folder. */
+export async function filesBelow(folder: string): Promise<string[]> {
   // Nothing was stored yet: no folder.
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))

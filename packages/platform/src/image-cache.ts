@@ -4,22 +4,26 @@
  * Spec: spec/IMAGES.md#cache.
  */
 import { createHash } from 'node:crypto'
-import { readdir, readFile, rename, stat, unlink, utimes } from 'node:fs/promises'
+import { utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CachedLayer, LayerCache } from '@trusted-pods/protocol/image/layer-cache.ts'
 import { generateImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-key.ts'
 import { CID } from 'multiformats/cid'
-import { addTree, keyOf, type Swept, sweepBlockFiles, unlinkIfThere } from './block-files.ts'
+import { addTree, filesBelow, keyOf, type Swept, sweepBlockFiles, unlinkIfThere } from './block-files.ts'
 import { type FileBlockstore, openFileBlockstore } from './file-blockstore.ts'
+import { type TreeRecord, TreeRecords } from './image-records.ts'
+import { modifiedAt, namesIn, readJson, toJsonBytes } from './json-files.ts'
+import { DAY_MS, keptLayers, MAX_LAYER_AGE_MS, MIN_AGE_MS, type StoredLayer } from './kept-layers.ts'
 import { loadOrCreateSecret, storeSecret } from './secret-file.ts'
+import { beginRun, type StoreRun, whileNobodyWrites } from './store-runs.ts'
 
-const DAY_MS = 24 * 3600_000
-/** A key that leaked opens a layer for no longer than this from when it was made. */
-const MAX_LAYER_AGE_MS = 30 * DAY_MS
-/** What nobody names may be under way to be named: no publication takes a day. */
-const MIN_AGE_MS = DAY_MS
 /** Beyond it the layers that were not used for longest go. */
 const DEFAULT_MAX_BYTES = 20 * 1024 ** 3
+
+/** Folder of what is known of layers whose blocks lie in other stores. */
+const ELSEWHERE = 'elsewhere'
+/** Blocks that are looked for at once: the store may be a program that would have as many connections. */
+const LOOKUPS = 32
 
 /** What an image was made of, so that it need not be read again to know. */
 export interface ImageRecord {
@@ -32,11 +36,6 @@ export interface ImageCacheOptions {
   readonly maxBytes?: number
   /** Unix milliseconds. */
   readonly clock?: () => number
-}
-
-/** Layer as it lies in its file. */
-interface StoredLayer extends CachedLayer {
-  readonly createdAtMs: number
 }
 
 export async function openImageCache(folder: string, options: ImageCacheOptions = {}): Promise<ImageCache> {
@@ -52,6 +51,7 @@ export async function openImageCache(folder: string, options: ImageCacheOptions 
 export class ImageCache implements LayerCache {
   readonly blockstore: FileBlockstore
   readonly privateKey: Uint8Array
+  readonly trees: TreeRecords
   readonly #folder: string
   readonly #maxBytes: number
   readonly #clock: () => number
@@ -68,8 +68,16 @@ export class ImageCache implements LayerCache {
     this.#folder = folder
     this.#maxBytes = maxBytes
     this.#clock = clock
+    this.trees = new TreeRecords(join(folder, 'trees'))
     this.privateKey = privateKey
     this.blockstore = blockstore
+  }
+
+  /** Layers whose blocks lie in another store than the cache's own. @param name of that store. */
+  within(name: string, blockstore: FileBlockstore): ImageCache {
+    const folder = join(this.#folder, ELSEWHERE, fileName(name).slice(0, 32))
+    const { privateKey } = this
+    return new ImageCache(folder, { privateKey, blockstore, maxBytes: this.#maxBytes, clock: this.#clock })
   }
 
   async find(diffId: string): Promise<CachedLayer | undefined> {
@@ -83,7 +91,7 @@ export class ImageCache implements LayerCache {
 
   async keep(diffId: string, layer: CachedLayer): Promise<void> {
     const stored: StoredLayer = { ...layer, createdAtMs: this.#clock() }
-    await storeSecret(this.#layerPath(diffId), encodeJson(stored))
+    await storeSecret(this.#layerPath(diffId), toJsonBytes(stored))
   }
 
   /** @param id names the image's content, as an engine's image id does. */
@@ -96,15 +104,15 @@ export class ImageCache implements LayerCache {
     const known = layers.map(({ mediaType, diffId }) => ({ mediaType, diffId }))
     await storeSecret(
       this.#imagePath(id),
-      encodeJson({ config: Buffer.from(config).toString('base64'), layers: known }),
+      toJsonBytes({ config: Buffer.from(config).toString('base64'), layers: known }),
     )
   }
 
   /** Keeps the trees, whatever else is collected, until `unpin`. @param name safe as a file name. */
   async pin(name: string, cids: readonly Uint8Array[]): Promise<void> {
-    const before = (await readJson<string[]>(this.#pinPath(name))) ?? []
+    const before = await this.pinned(name)
     const all = new Set([...before, ...cids.map((cid) => CID.decode(cid).toString())])
-    await storeSecret(this.#pinPath(name), encodeJson([...all]))
+    await storeSecret(this.#pinPath(name), toJsonBytes([...all]))
   }
 
   async unpin(name: string): Promise<void> {
@@ -115,11 +123,51 @@ export class ImageCache implements LayerCache {
     return (await namesIn(join(this.#folder, 'pins'))).map((name) => name.replace(/\.json$/, ''))
   }
 
-  /** Forgets layers that are old or too many, then removes the blocks that no layer and no pinned tree has. */
+  /** CIDs of the trees that a pin keeps. */
+  async pinned(name: string): Promise<string[]> {
+    return (await readJson<string[]>(this.#pinPath(name))) ?? []
+  }
+
+  /** Records of trees that neither their user nor a pin wants. */
+  async unwantedTrees(): Promise<TreeRecord[]> {
+    const pinned = new Set((await Promise.all((await this.pins()).map((name) => this.pinned(name)))).flat())
+    const isFresh = ({ until }: TreeRecord) => until !== undefined && Date.parse(until) > this.#clock()
+    return (await this.trees.list()).filter((record) => !record.isKept && !pinned.has(record.cid) && !isFresh(record))
+  }
+
+  /** To be held while blocks are written that nothing names yet. */
+  begin({ signal }: { signal?: AbortSignal } = {}): Promise<StoreRun> {
+    return beginRun(this.#folder, { sweep: () => this.#collectAll(), signal })
+  }
+
+  /** Does the work while nobody writes; undefined: somebody does, and nothing was done. */
+  alone<T>(work: () => Promise<T>): Promise<T | undefined> {
+    return whileNobodyWrites(this.#folder, work)
+  }
+
+  /**
+   * Forgets layers that are old or too many and trees that nobody wants, then removes the blocks that are left without a name: all of
+   * them where nobody is writing, else those that are a day old.
+   */
   async collect(): Promise<Swept> {
+    return (await this.alone(() => this.#collectAll())) ?? this.#collect(MIN_AGE_MS)
+  }
+
+  async #collectAll(): Promise<Swept> {
+    const swept = await this.#collect(0)
+    await this.trees.removeOrphanKeys(join(this.#folder, 'keys'))
+    for (const path of await filesBelow(join(this.#folder, ELSEWHERE)))
+      if (this.#clock() - (await modifiedAt(path)) > MAX_LAYER_AGE_MS) await unlinkIfThere(path)
+    return swept
+  }
+
+  async #collect(olderThanMs: number): Promise<Swept> {
     await this.#forgetOldImages()
+    // Those that an IPFS node has must be taken from there first.
+    for (const { cid, ipfsApi } of await this.unwantedTrees())
+      if (ipfsApi === undefined) await this.trees.remove(CID.parse(cid))
     const live = await this.#liveBlocks()
-    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs: MIN_AGE_MS, now: this.#clock() })
+    return sweepBlockFiles(join(this.#folder, 'blocks'), live, { olderThanMs, now: this.#clock() })
   }
 
   /** `collect`, unless it was done within a day: it looks at every block. */
@@ -136,44 +184,15 @@ export class ImageCache implements LayerCache {
 
   async #liveBlocks(): Promise<Set<string>> {
     const live = new Set<string>()
-    for (const name of await this.pins())
-      for (const root of (await readJson<string[]>(this.#pinPath(name))) ?? [])
-        await addTree(this.blockstore, CID.parse(root), live)
-    for (const { blocks } of await this.#keptLayers()) for (const cid of blocks) live.add(keyOf(CID.parse(cid)))
+    const pinned = await Promise.all((await this.pins()).map((name) => this.pinned(name)))
+    const kept = (await this.trees.list()).filter(({ ipfsApi }) => ipfsApi === undefined).map(({ cid }) => cid)
+    for (const root of [...pinned.flat(), ...kept]) await addTree(this.blockstore, CID.parse(root), live)
+    for (const { blocks } of await keptLayers(join(this.#folder, 'layers'), {
+      maxBytes: this.#maxBytes,
+      now: this.#clock(),
+    }))
+      for (const cid of blocks) live.add(keyOf(CID.parse(cid)))
     return live
-  }
-
-  /** The latest used first, within the bytes that are allowed; the others are forgotten. */
-  async #keptLayers(): Promise<StoredLayer[]> {
-    const folder = join(this.#folder, 'layers')
-    const found: { path: string; usedAtMs: number; layer: StoredLayer | undefined }[] = []
-    for (const name of await namesIn(folder)) {
-      const path = join(folder, name)
-      found.push({ path, usedAtMs: await modifiedAt(path), layer: await readJson<StoredLayer>(path) })
-    }
-    const kept: StoredLayer[] = []
-    let bytes = 0
-    for (const { path, usedAtMs, layer } of found.toSorted((a, b) => b.usedAtMs - a.usedAtMs)) {
-      const now = this.#clock()
-      const isYoung = layer && now - layer.createdAtMs <= MAX_LAYER_AGE_MS && bytes + layer.size <= this.#maxBytes
-      if (layer && (isYoung || now - usedAtMs < MIN_AGE_MS || !(await this.#forget(path, usedAtMs)))) {
-        kept.push(layer)
-        bytes += layer.size
-      }
-    }
-    return kept
-  }
-
-  /** False where somebody has begun to use it meanwhile. */
-  async #forget(path: string, usedAtMs: number): Promise<boolean> {
-    const aside = `${path}.forgotten`
-    await rename(path, aside)
-    if ((await modifiedAt(aside)) === usedAtMs) {
-      await unlink(aside)
-      return true
-    }
-    await rename(aside, path)
-    return false
   }
 
   async #forgetOldImages(): Promise<void> {
@@ -185,8 +204,12 @@ export class ImageCache implements LayerCache {
   }
 
   async #holdsAll({ blocks }: CachedLayer): Promise<boolean> {
-    const sizes = await Promise.all(blocks.map((cid) => this.blockstore.sizeOf(CID.parse(cid))))
-    return sizes.every((size) => size !== undefined)
+    for (let at = 0; at < blocks.length; at += LOOKUPS) {
+      const some = blocks.slice(at, at + LOOKUPS)
+      const sizes = await Promise.all(some.map((cid) => this.blockstore.sizeOf(CID.parse(cid))))
+      if (sizes.includes(undefined)) return false
+    }
+    return true
   }
 
   async #touch(path: string): Promise<boolean> {
@@ -213,27 +236,4 @@ export class ImageCache implements LayerCache {
 /** Whatever it is, a name without a path in it. */
 function fileName(id: string): string {
   return `${createHash('sha256').update(id).digest('hex')}.json`
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  // Nothing was kept yet: no folder.
-  const names = await readdir(folder).catch(() => [])
-  return names.filter((name) => name.endsWith('.json'))
-}
-
-/** What is damaged counts as missing: it is made again. */
-async function readJson<T>(path: string): Promise<T | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as T
-  } catch {
-    return undefined
-  }
-}
-
-async function modifiedAt(path: string): Promise<number> {
-  return (await stat(path).catch(() => ({ mtimeMs: 0 }))).mtimeMs
-}
-
-function encodeJson(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
 }

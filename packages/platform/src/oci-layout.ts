@@ -27,7 +27,7 @@ import { writeFile as writeUnixfsFile } from '@trusted-pods/protocol/image/unixf
 import type { Blockstore } from 'interface-blockstore'
 
 export interface LayoutOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -63,6 +63,15 @@ export async function importOciLayout(
   folder: string,
   { blockstore, signal }: LayoutOptions & { blockstore: Blockstore },
 ): Promise<Uint8Array> {
+  const { manifest, blobs } = await importLayoutBlobs(folder, { blockstore, signal })
+  return (await writeImageTree(blockstore, manifest, blobs)).cid.bytes
+}
+
+/** Config and layers on the blockstore, and the manifest, which is not there yet. Throws as above. */
+export async function importLayoutBlobs(
+  folder: string,
+  { blockstore, signal }: LayoutOptions & { blockstore: Blockstore },
+): Promise<{ manifest: Uint8Array; blobs: StoredBlob[] }> {
   const descriptor = parseIndex(await readDocument(join(folder, 'index.json')))
   const manifest = await readDocument(blobFile(folder, descriptor))
   const { config, layers } = parseImageManifest(manifest)
@@ -72,7 +81,7 @@ export async function importOciLayout(
     const content = hashed(createReadStream(blobFile(folder, blob), signal ? { signal } : {}), blob)
     blobs.push({ digest: blob.digest, node: await writeUnixfsFile(blockstore, content) })
   }
-  return (await writeImageTree(blockstore, manifest, blobs)).cid.bytes
+  return { manifest, blobs }
 }
 
 async function* hashed(content: AsyncIterable<Uint8Array>, { digest, size }: Descriptor): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,12 @@
 /** Spools a tar archive into a private folder and gives its files by name, links inside the archive followed. */
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { extract, type Header } from 'tar-stream'
+import { openScratch } from './images/scratch-folder.ts'
 
 /** An archive of 127 layers has three entries for each; anything far above is no image. */
 const MAX_ENTRIES = 4096
@@ -31,12 +32,10 @@ export async function spoolTar(
   tar: AsyncIterable<Uint8Array>,
   { tempDir, signal }: { tempDir: string; signal?: AbortSignal },
 ): Promise<TarSpool> {
-  await mkdir(tempDir, { recursive: true, mode: 0o700 })
-  // mkdtemp makes it 0700.
-  const folder = await mkdtemp(join(tempDir, 'image-'))
-  const remove = () => rm(folder, { recursive: true, force: true })
+  const scratch = await openScratch(tempDir)
+  const remove = async () => scratch[Symbol.asyncDispose]()
   try {
-    const entries = await spoolEntries(tar, folder, signal)
+    const entries = await spoolEntries(tar, scratch.folder, signal)
     return { find: (name) => resolve(entries, name), [Symbol.asyncDispose]: remove }
   } catch (error) {
     await remove()

@@ -71,6 +71,7 @@ const ACTIONS = {
   PLATFORM_ENGINE_FAILED: 'retry',
   PLATFORM_IMAGE_REGISTRY: 'retry',
   PLATFORM_IMAGE_LOGIN: 'fix-input',
+  PLATFORM_IPFS_NODE: 'retry',
   PLATFORM_CONFIG: 'fix-input',
   PLATFORM_STATE: 'fix-input',
 } as const satisfies Record<string, Action>

@@ -12,6 +12,7 @@ import type { Context } from '../context.ts'
 import { createDeployProgress, verdictLines } from '../deploy-progress.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { curlCommand, formatStatus, statusJson } from '../format-status.ts'
+import type { IpfsFlags } from '../ipfs-nodes.ts'
 import type { LeaseFiles } from '../lease-store.ts'
 import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { relocation } from '../registry.ts'
@@ -22,15 +23,15 @@ export type Followed = { readonly kind: 'running' } | { readonly kind: 'not-conf
 export async function resume(
   context: Context,
   reference: string,
-  { policy: file }: { policy?: string },
+  flags: IpfsFlags & { policy?: string },
 ): Promise<ExitCode> {
   const config = await loadConfig(context.configPath)
   const leases = openLeases(context)
   const lease = await leases.find(reference)
-  const policy = await loadPolicy(config, file)
+  const policy = await loadPolicy(config, flags.policy)
   const chain = await openPayingChain(config, context)
   await using own = await openNode(context)
-  await using blocks = await openBlocks(context, lease.id)
+  await using blocks = await openBlocks(context, lease.id, flags)
   const { blockstore } = blocks
   const sent = countBytes()
   const parts = { node: own.node, chain, policy, blockstore, onBlockSent: sent.add, leases, ...relocation(context) }

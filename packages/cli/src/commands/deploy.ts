@@ -19,6 +19,7 @@ import { parseDeposit } from '../deposit.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { planJson } from '../format-plan.ts'
 import { imagePublisher } from '../image-publisher.ts'
+import { addIpfsOptions, type IpfsFlags } from '../ipfs-nodes.ts'
 import { DEFAULT_MANIFEST, type ManifestFile, readManifest, readSecrets } from '../manifest-file.ts'
 import { readProviders } from '../registry.ts'
 import { parseLimits } from '../spend-limits.ts'
@@ -26,7 +27,7 @@ import { countOf, formatQuantity } from '../units.ts'
 import type { Run } from './command.ts'
 import { countBytes, follow, resume } from './deploy-follow.ts'
 
-export interface DeployFlags {
+export interface DeployFlags extends IpfsFlags {
   yes?: boolean
   dryRun?: boolean
   deposit?: string
@@ -40,7 +41,7 @@ export interface DeployFlags {
 }
 
 export function addDeploy(program: Command, run: Run): void {
-  program
+  const command = program
     .command('deploy')
     .argument('[manifest]', 'manifest to deploy', DEFAULT_MANIFEST)
     .description('run a manifest on an attested provider')
@@ -58,9 +59,9 @@ export function addDeploy(program: Command, run: Run): void {
         .default('sealed'),
     )
     .option('--resume <lease>', 'go on with a lease that an earlier run left')
-    .action((path: string, flags: DeployFlags, command: Command) =>
-      run(command, (context) => start(context, path, flags)),
-    )
+  addIpfsOptions(command).action((path: string, flags: DeployFlags, self: Command) =>
+    run(self, (context) => start(context, path, flags)),
+  )
 }
 
 /** `trustedpods plan`: the same as `deploy --dry-run`. */
@@ -104,7 +105,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
   }
   try {
     await using own = await openNode(context)
-    await using blocks = await openBlocks(context, leaseId)
+    await using blocks = await openBlocks(context, leaseId, flags)
     const { blockstore } = blocks
     const images = imagePublisher(context, { config, blocks, privacy: flags.imageConfig, folder: dirname(path) })
     const sent = countBytes()

@@ -8,11 +8,19 @@ import type { Command } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { toImagePlace, toWritablePlace } from '../image-places.ts'
+import {
+  addPrivacyOptions,
+  chosenLayers,
+  type PrivacyFlags,
+  publicConfig,
+  requireNoManifest,
+  tellPlainLayers,
+} from '../image-privacy.ts'
 import { addWriteOptions, openWork, type WriteFlags, writeTransformed } from '../image-work.ts'
 import { countOf } from '../units.ts'
 import type { Run } from './command.ts'
 
-interface EncryptFlags extends WriteFlags {
+interface EncryptFlags extends WriteFlags, PrivacyFlags {
   recipient: string[]
 }
 
@@ -28,7 +36,7 @@ export function addImageEncrypt(image: Command, run: Run): void {
       (path, before: string[] = []) => [...before, path],
     )
     .option('--all', 'every platform of the image, attestations as they are')
-  addWriteOptions(command).action(
+  addPrivacyOptions(addWriteOptions(command)).action(
     (source: ImagePlace, destination: WritablePlace, flags: EncryptFlags, self: Command) =>
       run(self, (context) => encrypt(context, { source, destination, flags })),
   )
@@ -42,18 +50,34 @@ export interface Encryption {
 
 async function encrypt(context: Context, { source, destination, flags }: Encryption): Promise<ExitCode> {
   checkKeepsKeys(destination)
+  checkFlags(flags)
   const recipients: CryptoKey[] = []
   for (const path of flags.recipient) recipients.push(await loadRecipient(path))
   await using work = await openWork(context, source, flags)
-  const root = await writeTransformed(context, work, { destination, transform: encryptFor(recipients), flags })
+  const plain = new Set<number>()
+  const transform = chosenLayers(encryptFor(recipients), flags, (index) => plain.add(index))
+  const config = publicConfig(flags, context.output)
+  const root = await writeTransformed(context, work, { destination, transform, config, flags })
+  tellPlainLayers(context.output, [...plain])
   if (flags.all)
     context.output.progress('warning: attestations of an image (SBOM, provenance) stay readable and name what is in it')
   context.output.result(`encrypted for ${countOf(recipients.length, 'recipient')}: ${root.digest}`, {
     digest: root.digest,
     mediaType: root.mediaType,
     recipients: recipients.length,
+    plainLayers: [...plain],
   })
   return EXIT.OK
+}
+
+/** Platforms share layers that stand at other places in each. */
+function checkFlags(flags: EncryptFlags): void {
+  requireNoManifest(flags)
+  if (flags.all && flags.layers !== undefined)
+    throw new TrustedPodsError(
+      'PLATFORM_CONFIG',
+      '--layers counts the layers of one image: name it by --platform, without --all',
+    )
 }
 
 /** Their format has no place for the wrapped keys; skopeo writes there all the same, and nobody ever opens it again. */

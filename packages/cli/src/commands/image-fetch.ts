@@ -2,11 +2,11 @@
 import { copyLayer } from '@trusted-pods/platform/images/layer-transforms.ts'
 import type { WritablePlace } from '@trusted-pods/platform/images/write-place.ts'
 import type { ImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { fetchImageBlocks } from '../image-blocks.ts'
-import { toImagePlace, toWritablePlace } from '../image-places.ts'
+import { toCidPlace, toWritablePlace } from '../image-places.ts'
 import { openWork, type WriteFlags, writeTransformed } from '../image-work.ts'
 import type { Run } from './command.ts'
 
@@ -46,10 +46,4 @@ async function fetchImage(context: Context, { source, destination, flags }: Fetc
   const root = await writeTransformed(context, work, { destination, transform: copyLayer, flags })
   context.output.result(`fetched ${root.digest}`, { cid: `${source.cid}`, digest: root.digest })
   return EXIT.OK
-}
-
-function toCidPlace(text: string): CidPlace {
-  const place = toImagePlace(text)
-  if (place.kind === 'ipfs') return place
-  throw new InvalidArgumentError('wanted ipfs:CID; other places are read by image encrypt, decrypt and publish')
 }

@@ -93,7 +93,8 @@ export function decryptWith(privateKey: Uint8Array): LayerTransform {
   }
 }
 
-const copyPlain: LayerTransform = async (layer, stage) => {
+/** Plain, checked against its diff_id, under OCI's name of its type. */
+export const copyPlain: LayerTransform = async (layer, stage) => {
   const compression = layerCompression(layer.descriptor.mediaType)
   if (!compression) throw notPlain(layer)
   const written = await stage.put(checkedLayer(layer.open(), { ...layer, compression }))

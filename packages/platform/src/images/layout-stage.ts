@@ -4,12 +4,13 @@
  */
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { INDEX_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import type { Blob, ReadOptions } from './image-reader.ts'
 import { encodeJson } from './manifest-types.ts'
+import { openScratch } from './scratch-folder.ts'
 
 export const TAG_ANNOTATION = 'org.opencontainers.image.ref.name'
 const READ_CHUNK_BYTES = 256 * 1024
@@ -35,8 +36,8 @@ export interface LayoutStage extends AsyncDisposable {
 
 /** @param parent folder in which a private one (0700) is made; gone on dispose, unless it was renamed. */
 export async function openStage(parent: string): Promise<LayoutStage> {
-  await mkdir(parent, { recursive: true })
-  const folder = await mkdtemp(join(parent, '.trustedpods-'))
+  const scratch = await openScratch(parent)
+  const { folder } = scratch
   const blobs = join(folder, 'blobs', 'sha256')
   await mkdir(blobs, { recursive: true })
   const blobPath = (digest: string) => join(blobs, digest.slice('sha256:'.length))
@@ -63,7 +64,7 @@ export async function openStage(parent: string): Promise<LayoutStage> {
       await writeFile(join(folder, 'oci-layout'), encodeJson({ imageLayoutVersion: '1.0.0' }))
       await writeFile(join(folder, 'index.json'), encodeJson(indexOf([taggedEntry(root, tag)])))
     },
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => scratch[Symbol.asyncDispose](),
   }
 }
 

@@ -29,6 +29,10 @@ export interface LayerInput {
   readonly descriptor: Descriptor
   /** sha256:<hex> of the uncompressed tar, as the config says. */
   readonly diffId: string
+  /** Where in the image it stands, from 0: an image may have a layer several times. */
+  readonly positions: readonly number[]
+  /** Layers of the image. */
+  readonly count: number
   /** As the source has it, size and digest checked. */
   open(): AsyncIterable<Uint8Array>
   /** The same, only its size checked: for a transformation that hashes these bytes anyhow, and compares. */
@@ -46,6 +50,8 @@ export interface TransformOptions extends PlatformOptions {
   readonly transform: LayerTransform
   /** Every platform and the attestations, rather than one image. */
   readonly all?: boolean
+  /** What takes the place of a config; absent: it stays as it is. */
+  readonly config?: (config: Uint8Array) => Uint8Array
   /** Called with the source's bytes that were read of a layer so far. */
   readonly onProgress?: (progress: TransformProgress) => void
 }
@@ -106,26 +112,28 @@ async function transformOne(
   const { image, signal } = options
   const config = await readDocument(reader, image.manifest.config, { signal })
   const diffIds = await diffIdsOf(reader, config, image)
-  await stage.putDocument(image.manifest.config.mediaType, config)
+  const shown = await asInvalidImage(reader.name, async () => options.config?.(config) ?? config)
+  const written = await stage.putDocument(image.manifest.config.mediaType, shown)
   const layers: LayerOutput[] = []
   for (const [i, descriptor] of image.manifest.layers.entries())
-    layers.push(await transformLayer(reader, stage, { ...options, descriptor, diffId: diffIds[i] ?? '', index: i }))
-  return stage.putDocument(MANIFEST_TYPE, encodeManifest(image, layers))
+    layers.push(await transformLayer(reader, stage, { ...options, descriptor, diffIds, index: i }))
+  return stage.putDocument(MANIFEST_TYPE, encodeManifest(image, written, layers))
 }
 
 interface LayerOptions extends TransformOptions {
   done: Done
   image: ImageDocument
   descriptor: Descriptor
-  diffId: string
+  diffIds: readonly string[]
   index: number
 }
 
 async function transformLayer(
   reader: ImageReader,
   stage: LayoutStage,
-  { done, image, descriptor, diffId, index, transform, signal, onProgress }: LayerOptions,
+  { done, image, descriptor, diffIds, index, transform, signal, onProgress }: LayerOptions,
 ): Promise<LayerOutput> {
+  const diffId = diffIds[index] ?? ''
   const key = JSON.stringify([descriptor, diffId])
   const before = done.get(key)
   if (before) return before
@@ -134,7 +142,9 @@ async function transformLayer(
   const open = () => told(openBlob(reader, descriptor, { signal }), tell)
   const openUnhashed = () => told(openSizedBlob(reader, descriptor, { signal }), tell)
   const name = `${reader.name}: layer ${index}`
-  const output = await transform({ name, descriptor, diffId, open, openUnhashed }, stage)
+  const count = image.manifest.layers.length
+  const positions = diffIds.flatMap((each, i) => (each === diffId ? [i] : []))
+  const output = await transform({ name, descriptor, diffId, positions, count, open, openUnhashed }, stage)
   done.set(key, output)
   return output
 }
@@ -148,10 +158,16 @@ async function* told(content: AsyncIterable<Uint8Array>, tell: (bytes: number) =
   }
 }
 
-/** Byte for byte the source's where no layer has changed. */
-function encodeManifest({ bytes, json, manifest }: ImageDocument, layers: readonly LayerOutput[]): Uint8Array {
-  const same = JSON.stringify(layers) === JSON.stringify(manifest.layers)
-  return same ? bytes : encodeJson({ ...json, mediaType: MANIFEST_TYPE, layers })
+/** Byte for byte the source's where neither config nor layer has changed. */
+function encodeManifest(
+  { bytes, json, manifest }: ImageDocument,
+  config: Blob,
+  layers: readonly LayerOutput[],
+): Uint8Array {
+  const isSame = config.digest === manifest.config.digest && JSON.stringify(layers) === JSON.stringify(manifest.layers)
+  if (isSame) return bytes
+  const { digest, size } = config
+  return encodeJson({ ...json, mediaType: MANIFEST_TYPE, config: { ...Object(json.config), digest, size }, layers })
 }
 
 /** Manifest and blobs as they are: in-toto statements are no image. */

@@ -1,7 +1,6 @@
 /** Makes a stage the image of a layout that others see: a folder of its own, one more image in a folder, or an archive. */
-import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -12,6 +11,8 @@ import type { Blob, ReadOptions } from './image-reader.ts'
 import { asInvalidImage, invalidImage } from './invalid-image.ts'
 import { type LayoutStage, TAG_ANNOTATION, taggedEntry } from './layout-stage.ts'
 import { encodeJson } from './manifest-types.ts'
+import { mergeBlobs } from './merged-blobs.ts'
+import { openScratch } from './scratch-folder.ts'
 
 export interface WriteOptions extends ReadOptions {
   readonly root: Blob
@@ -35,11 +36,8 @@ async function addToLayout(stage: LayoutStage, folder: string, { root, tag, repl
   const index = await readIndex(folder)
   const kept = index.manifests.filter((entry) => !isTagged(entry, tag))
   if (kept.length < index.manifests.length && !replace) throw takenTag(folder, tag)
-  const blobs = join(folder, 'blobs', 'sha256')
-  await mkdir(blobs, { recursive: true })
-  for (const name of await readdir(join(stage.folder, 'blobs', 'sha256')))
-    await rename(stage.blobPath(`sha256:${name}`), join(blobs, name))
-  const temporary = join(folder, `.index.json.${randomUUID()}`)
+  await mergeBlobs(stage.folder, folder)
+  const temporary = join(stage.folder, 'new-index.json')
   await writeFile(temporary, encodeJson({ ...index.json, manifests: [...kept, taggedEntry(root, tag)] }), {
     flush: true,
   })
@@ -92,15 +90,11 @@ export async function writeFileWhole(
   { path, replace, signal }: Pick<WriteOptions, 'path' | 'replace' | 'signal'>,
 ): Promise<void> {
   if (!replace) await refuseTakenFile(path)
-  await mkdir(dirname(resolve(path)), { recursive: true })
-  const temporary = `${path}.${randomUUID()}.part`
-  try {
-    const file = createWriteStream(temporary, { flags: 'wx', flush: true })
-    await pipeline(Readable.from(content, { objectMode: false, highWaterMark: 1 }), file, signal ? { signal } : {})
-    await rename(temporary, path)
-  } finally {
-    await rm(temporary, { force: true })
-  }
+  await using scratch = await openScratch(dirname(resolve(path)))
+  const temporary = join(scratch.folder, 'file')
+  const file = createWriteStream(temporary, { flags: 'wx', flush: true })
+  await pipeline(Readable.from(content, { objectMode: false, highWaterMark: 1 }), file, signal ? { signal } : {})
+  await rename(temporary, path)
 }
 
 function takenTag(folder: string, tag: string | undefined): TrustedPodsError {

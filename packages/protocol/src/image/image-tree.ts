@@ -19,11 +19,13 @@ export interface StoredBlob {
   readonly node: TreeNode
 }
 
-/** Writes the tree around blobs (config and layers) that are stored already. */
+/** Writes the tree around blobs (config and layers) that are stored already.
+ * @param further entries of the root, beside those that every tree has. */
 export async function writeImageTree(
   blockstore: Blockstore,
   manifest: Uint8Array,
   blobs: readonly StoredBlob[],
+  further: Readonly<Record<string, TreeNode>> = {},
 ): Promise<TreeNode> {
   const manifestBlob = await writeBlob(blockstore, manifest)
   const all = [...blobs, manifestBlob]
@@ -33,6 +35,7 @@ export async function writeImageTree(
   )
   const ipdrBlobs = Object.fromEntries(blobs.map(({ digest, node }) => [digest, node]))
   return writeDirectory(blockstore, {
+    ...further,
     blobs: await writeDirectory(blockstore, { sha256: bySha256, ...ipdrBlobs }),
     'index.json': await writeFile(blockstore, encodeIndex(manifestBlob.digest, manifest.length)),
     manifests: await writeDirectory(blockstore, {

@@ -73,6 +73,14 @@ export function toPublicConfig(bytes: Uint8Array, privacy: ConfigPrivacy): Publi
   return { config: new TextEncoder().encode(JSON.stringify({ ...kept, config })), defaults }
 }
 
+/** Without labels, history and what else engines leave in it; environment and command stay, as there is no manifest to take them.
+ * @throws TrustedPodsError PROVISION_IMAGE_REFUSED where it is no config. */
+export function stripConfig(bytes: Uint8Array): Uint8Array {
+  const image = parseJsonObject(bytes, 'image config')
+  const config = without(configOf(image), STRIPPED_CONFIG_KEYS)
+  return new TextEncoder().encode(JSON.stringify({ ...without(image, STRIPPED_KEYS), config }))
+}
+
 /** Whether a container of the manifest can say the same. */
 function isExpressible(image: JsonObject, { env, entrypoint, cmd, workingDir }: ImageDefaults): boolean {
   const { Env, Entrypoint, Cmd } = configOf(image)
