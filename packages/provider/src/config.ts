@@ -67,6 +67,7 @@ export interface Terms {
   readonly coinPrice?: bigint
   /** Most of a claim that its gas may cost. */
   readonly gasPercent: bigint
+  readonly claimEverySeconds: number
   readonly fundsGraceSeconds: number
   readonly keepDataSeconds: number
   readonly reorgPatienceSeconds: number
@@ -245,6 +246,7 @@ function readTerms(root: ConfigSection): Terms {
     'claimAtLeast',
     'coinPrice',
     'gasPercent',
+    'claimEverySeconds',
     'fundsGraceSeconds',
     'keepDataSeconds',
     'reorgPatienceSeconds',
@@ -269,6 +271,7 @@ function readTerms(root: ConfigSection): Terms {
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
     ...(coinPrice > 0 && { coinPrice: BigInt(coinPrice) }),
     gasPercent: BigInt(integer('gasPercent', 5, 100)),
+    claimEverySeconds: integer('claimEverySeconds', DAY_SECONDS, 30 * DAY_SECONDS, 60),
     keepDataSeconds: integer('keepDataSeconds', 3 * DAY_SECONDS, 365 * DAY_SECONDS, 0),
     reorgPatienceSeconds: integer('reorgPatienceSeconds', 3600, 30 * DAY_SECONDS),
     finalitySeconds: integer('finalitySeconds', 900, 30 * DAY_SECONDS, 0),

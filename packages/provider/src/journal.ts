@@ -9,7 +9,7 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { cursorIn } from './journal-cursor.ts'
 import { type Phase, type PodRow, type Suspension, toPodRow } from './pod-row.ts'
 
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 const SCHEMA = `
 CREATE TABLE pods (
   pod_id TEXT PRIMARY KEY,
@@ -49,7 +49,7 @@ CREATE TABLE receipts (
 ) STRICT;
 `
 
-/** What came after the first version, so that a journal of that time is brought along. */
+/** What came after each version, so that a journal of that time is brought along. */
 const SINCE_VERSION_1 = `
 ALTER TABLE pods ADD COLUMN suspended_for TEXT;
 ALTER TABLE pods ADD COLUMN suspended_at INTEGER;
@@ -63,6 +63,10 @@ ALTER TABLE pods ADD COLUMN settled_for_good INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER NOT NULL) STRICT;
 `
 
+const SINCE_VERSION_2 = `
+ALTER TABLE pods ADD COLUMN claimed_at INTEGER;
+`
+
 /** What a row is made with. */
 export type NewPod = Omit<
   PodRow,
@@ -70,6 +74,7 @@ export type NewPod = Omit<
   | 'reason'
   | 'images'
   | 'claimed'
+  | 'claimedAtMs'
   | 'fetchedBytes'
   | 'settlement'
   | 'settledBlock'
@@ -88,6 +93,7 @@ export interface PodChange {
   reason?: { code: string; message: string }
   deposited?: bigint
   claimed?: bigint
+  claimedAtMs?: number
   fetchedBytes?: number
   shortOfFundsAtMs?: number | null
   suspension?: Suspension | null
@@ -128,7 +134,7 @@ export class Journal implements Disposable {
         `${path} is of version ${version}, this program reads ${SCHEMA_VERSION}`,
       )
     }
-    const missing = `${version < 1 ? SCHEMA : ''} ${version < 2 ? SINCE_VERSION_1 : ''}`
+    const missing = [SCHEMA, SINCE_VERSION_1, SINCE_VERSION_2].slice(version).join(' ')
     this.#db.exec(`BEGIN; ${missing} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
   }
 
@@ -183,6 +189,7 @@ export class Journal implements Disposable {
     if (change.reason) columns.push(['reason_code', change.reason.code], ['reason', change.reason.message])
     if (change.deposited !== undefined) columns.push(['deposited', change.deposited.toString()])
     if (change.claimed !== undefined) columns.push(['claimed', change.claimed.toString()])
+    if (change.claimedAtMs !== undefined) columns.push(['claimed_at', change.claimedAtMs])
     if (change.fetchedBytes !== undefined) columns.push(['fetched_bytes', change.fetchedBytes])
     if (change.shortOfFundsAtMs !== undefined) columns.push(['short_of_funds_at', change.shortOfFundsAtMs])
     if (change.suspension !== undefined)

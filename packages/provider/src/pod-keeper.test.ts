@@ -39,8 +39,8 @@ function keeperWorld() {
     charger: {
       requireOpen: async () => {},
       finalReceipt: async () => {},
-      settle: async (podId) => void settled.push(podId),
     },
+    settler: { settle: async (podId) => void settled.push(podId) },
     intake: {
       fetch: async () => {},
       forget: async () => {},

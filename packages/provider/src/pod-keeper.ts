@@ -19,12 +19,14 @@ import { httpRoutes, toPodSpec } from './pod-spec.ts'
 import { type StartParts, startPod } from './pod-start.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
+import type { Settler } from './settler.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
   readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
   readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
-  readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
+  readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt'>
+  readonly settler: Pick<Settler, 'settle'>
 }
 
 /** Why a pod is ended: a word of ours, or an error code for a failure. */
@@ -203,7 +205,7 @@ export class PodKeeper {
   }
 
   async #endNow(podId: string, reason: EndReason): Promise<void> {
-    const { journal, charger, changes, log } = this.#parts
+    const { journal, settler, changes, log } = this.#parts
     const row = journal.advance(podId, LIVE_PHASES, 'stopping', {
       reason: { code: reason.code, message: boundText(reason.message) },
     })
@@ -215,7 +217,7 @@ export class PodKeeper {
     const phase = isErrorCode(row.reason?.code ?? '') ? 'failed' : 'stopped'
     journal.advance(podId, ['stopping'], phase, { endedAtMs: Date.now(), forget: true })
     changes.notify(podId)
-    await charger.settle(podId)
+    await settler.settle(podId)
     changes.notify(podId)
     this.#background(
       this.#images.prune(this.#parts.runtime, () => this.#imagesInUse()),

@@ -58,6 +58,8 @@ export interface PodRow {
   deposited: bigint
   /** Base units, as last seen on the chain. */
   claimed: bigint
+  /** When a claim of ours was last mined, Unix milliseconds. */
+  claimedAtMs?: number
   fetchedBytes: number
   /** When the deposit was found used up, Unix milliseconds. */
   shortOfFundsAtMs?: number
@@ -104,6 +106,7 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     channel: row.channel as Uint8Array,
     deposited: BigInt(String(row.deposited)),
     claimed: BigInt(String(row.claimed)),
+    ...(row.claimed_at !== null && { claimedAtMs: Number(row.claimed_at) }),
     fetchedBytes: Number(row.fetched_bytes),
     ...(row.short_of_funds_at !== null && { shortOfFundsAtMs: Number(row.short_of_funds_at) }),
     ...(row.suspended_for !== null && {

@@ -19,6 +19,7 @@ import { Capacity } from './capacity.ts'
 import { type OpenLink, openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
+import { Claimer } from './claimer.ts'
 import type { ProviderConfig } from './config.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
 import { requireDiskSpace } from './disk.ts'
@@ -37,6 +38,7 @@ import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
 import { SessionTable } from './session.ts'
+import { Settler } from './settler.ts'
 import { lockState } from './state-lock.ts'
 
 /** How often an awaited transaction is asked for: a publisher waits for the settlement. */
@@ -183,6 +185,8 @@ async function openPods(
     reorgPatienceMs: terms.reorgPatienceSeconds * 1000,
   }
   const charger = new Charger({ journal, meter, link, changes, log, ...policy })
+  const claimer = new Claimer({ journal, meter, log, ...policy })
+  const settler = new Settler({ journal, meter, link, log, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
@@ -191,13 +195,24 @@ async function openPods(
     limits,
   })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
-  const keeper = new PodKeeper({ journal, runtime, intake, front, meter, charger, changes, log, publisherGraceMs })
+  const keeper = new PodKeeper({
+    journal,
+    runtime,
+    intake,
+    front,
+    meter,
+    charger,
+    settler,
+    changes,
+    log,
+    publisherGraceMs,
+  })
   stack.defer(() => keeper.close())
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
-  stack.use(
-    startRounds({ journal, runtime, keeper, charger, link, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
-  )
+  const money = { charger, claimer, settler }
+  const startLimitMs = terms.startLimitMinutes * 60_000
+  stack.use(startRounds({ journal, runtime, keeper, ...money, link, log, startLimitMs }, pace))
   return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 
