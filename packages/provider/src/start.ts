@@ -16,7 +16,7 @@ import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
-import { type OpenLink, openChainLink } from './chain-link.ts'
+import { openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import { Claimer } from './claimer.ts'
@@ -27,6 +27,7 @@ import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
+import { listOnceConnected } from './list-once-connected.ts'
 import { type Listing, openListing } from './listing.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
@@ -65,26 +66,10 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   await base.node.start()
   stack.defer(async () => base.node.stop())
   const list = (chain: Chain) => openListings(config, { ...record, chain }, log)
-  stack.use(await listOnceConnected(base.link, list))
+  stack.use(await listOnceConnected(base.link, list, log))
   const owned = stack.move()
   const { node, attester } = base
   return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-/** Whoever has no chain cannot be paid, and is not listed before; with one that is there it is listed before anything else is said. */
-async function listOnceConnected(
-  link: OpenLink,
-  list: (chain: Chain) => Promise<AsyncDisposable>,
-): Promise<AsyncDisposable> {
-  const { promise, resolve, reject } = Promise.withResolvers<AsyncDisposable | undefined>()
-  link.connected.then(list).then(resolve, reject)
-  if (link.isConnected) await promise
-  return {
-    async [Symbol.asyncDispose]() {
-      resolve(undefined)
-      await (await promise)?.[Symbol.asyncDispose]()
-    },
-  }
 }
 
 /** In the chain's registry, and in the DHT where that is configured. */
