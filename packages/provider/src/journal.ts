@@ -7,6 +7,7 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import type { CursorStore } from '@trusted-pods/protocol/chain/cursor.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { cursorIn } from './journal-cursor.ts'
+import { type TrafficStore, trafficIn } from './journal-traffic.ts'
 import { type Phase, type PodRow, type Suspension, toPodRow } from './pod-row.ts'
 
 const SCHEMA_VERSION = 3
@@ -65,6 +66,14 @@ CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER 
 
 const SINCE_VERSION_2 = `
 ALTER TABLE pods ADD COLUMN claimed_at INTEGER;
+CREATE TABLE traffic (
+  pod_id TEXT PRIMARY KEY REFERENCES pods,
+  egress TEXT NOT NULL,
+  ingress TEXT NOT NULL,
+  epoch TEXT NOT NULL,
+  seen_egress TEXT NOT NULL,
+  seen_ingress TEXT NOT NULL
+) STRICT;
 `
 
 /** What a row is made with. */
@@ -290,6 +299,11 @@ export class Journal implements Disposable {
   /** How far the chain was followed. */
   get cursor(): CursorStore {
     return cursorIn(this.#db)
+  }
+
+  /** What pods sent and received. */
+  get traffic(): TrafficStore {
+    return trafficIn(this.#db)
   }
 
   [Symbol.dispose](): void {

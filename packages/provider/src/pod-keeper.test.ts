@@ -40,6 +40,7 @@ function keeperWorld() {
       requireOpen: async () => {},
       finalReceipt: async () => {},
     },
+    traffic: { count: async () => {}, forget: () => {} },
     settler: { settle: async (podId) => void settled.push(podId) },
     intake: {
       fetch: async () => {},

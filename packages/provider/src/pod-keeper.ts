@@ -20,6 +20,7 @@ import { type StartParts, startPod } from './pod-start.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
 import type { Settler } from './settler.ts'
+import type { TrafficMeter } from './traffic-meter.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
@@ -27,6 +28,7 @@ export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly intake: Pick<ImageIntake, 'fetch' | 'open' | 'forget'>
   readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt'>
   readonly settler: Pick<Settler, 'settle'>
+  readonly traffic: Pick<TrafficMeter, 'count' | 'forget'>
 }
 
 /** Why a pod is ended: a word of ours, or an error code for a failure. */
@@ -237,6 +239,7 @@ export class PodKeeper {
     await intake.forget(row.podId)
     this.#sources.delete(row.podId)
     this.#restarts.forget(row.podId)
+    this.#parts.traffic.forget(row.podId)
   }
 
   /** Takes a suspended pod down, once at a time. */
@@ -256,6 +259,8 @@ export class PodKeeper {
     meter.stop(row.podId)
     for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.pauseRoute(host, row.podId)
     await runtime.remove(row.podId, { volumes: false })
+    // Once nothing passes any more, and before its counters go with its volumes.
+    await this.#parts.traffic.count(row.podId)
   }
 
   /** What had exited by itself, as far as the runtime can say. */

@@ -14,6 +14,7 @@ import type { PodKeeper } from './pod-keeper.ts'
 import { type PodRow, STARTING_PHASES } from './pod-row.ts'
 import type { PodRuntime } from './runtime/pod-runtime.ts'
 import type { Settler } from './settler.ts'
+import type { TrafficMeter } from './traffic-meter.ts'
 
 export interface RoundParts {
   readonly journal: Journal
@@ -22,6 +23,7 @@ export interface RoundParts {
   readonly charger: Charger
   readonly claimer: Claimer
   readonly settler: Settler
+  readonly traffic: TrafficMeter
   readonly link: ChainLink
   readonly log: Logger
   /** From acceptance to running: past it a pod that still starts is ended. */
@@ -56,9 +58,10 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
 }
 
 function tickAll(parts: RoundParts, underWay: UnderWay): void {
-  const { journal, keeper, charger } = parts
+  const { journal, keeper, traffic, charger } = parts
   begin(journal.pods(['running']), 'pod not counted', { ...parts, underWay }, async ({ podId }) => {
     await keeper.reconcile(podId)
+    await traffic.count(podId)
     await charger.tick(podId)
   })
 }

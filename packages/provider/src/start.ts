@@ -33,7 +33,7 @@ import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES, type PodRow } from './pod-row.ts'
-import { loadPrices } from './prices.ts'
+import { loadPrices, requireMetered } from './prices.ts'
 import type { RecordParts } from './provider-record.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
@@ -41,6 +41,7 @@ import { type ServiceParts, serveAll } from './services.ts'
 import { SessionTable } from './session.ts'
 import { Settler } from './settler.ts'
 import { lockState } from './state-lock.ts'
+import { TrafficMeter } from './traffic-meter.ts'
 
 /** How often an awaited transaction is asked for: a publisher waits for the settlement. */
 const CHAIN_POLL_MS = 250
@@ -130,7 +131,7 @@ type Base = Awaited<ReturnType<typeof openBase>>
 /** What pods run in and are reached through. */
 async function openMachine(
   { stateDir, engineSocket, http, firewall }: ProviderConfig,
-  { journal, peerId, log, stack }: Base & Owned,
+  { journal, peerId, pricing, log, stack }: Base & Owned,
 ) {
   const engine = await openEngine({ socket: engineSocket, stateDir: join(stateDir, 'engine'), log })
   // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
@@ -143,6 +144,7 @@ async function openMachine(
   const frontAddress = `${front.address.host}:${front.address.port}`
   const description = await runtime.describe()
   if (description.firewall === 'none' && firewall === 'required') throw unprotected()
+  requireMetered(pricing, description)
   return { runtime, front, frontAddress, description }
 }
 
@@ -172,6 +174,7 @@ async function openPods(
   const charger = new Charger({ journal, meter, link, changes, log, ...policy })
   const claimer = new Claimer({ journal, meter, log, ...policy })
   const settler = new Settler({ journal, meter, link, log, ...policy })
+  const traffic = new TrafficMeter({ journal, runtime, meter, log })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
@@ -180,24 +183,13 @@ async function openPods(
     limits,
   })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
-  const keeper = new PodKeeper({
-    journal,
-    runtime,
-    intake,
-    front,
-    meter,
-    charger,
-    settler,
-    changes,
-    log,
-    publisherGraceMs,
-  })
+  const money = { meter, charger, settler, traffic }
+  const keeper = new PodKeeper({ journal, runtime, intake, front, ...money, changes, log, publisherGraceMs })
   stack.defer(() => keeper.close())
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
-  const money = { charger, claimer, settler }
   const startLimitMs = terms.startLimitMinutes * 60_000
-  stack.use(startRounds({ journal, runtime, keeper, ...money, link, log, startLimitMs }, pace))
+  stack.use(startRounds({ journal, runtime, keeper, ...money, claimer, link, log, startLimitMs }, pace))
   return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 

@@ -95,6 +95,14 @@ export interface PodUsage {
   readonly memoryPeakBytes?: bigint
 }
 
+/** Bytes since counting began, which `epoch` names: under another one they count from nothing. */
+export interface TrafficReading {
+  readonly epoch: string
+  /** Sent by the pod. */
+  readonly egressBytes: bigint
+  readonly ingressBytes: bigint
+}
+
 export interface RuntimeDescription {
   readonly engine: string
   readonly version: string
@@ -103,6 +111,8 @@ export interface RuntimeDescription {
   readonly firewall: 'nftables' | 'none'
   /** none: a pod can fill the engine's disk through a volume of any size. */
   readonly volumeLimits: 'enforced' | 'none'
+  /** none: nobody knows what a pod sends and receives. */
+  readonly traffic: 'counted' | 'none'
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
 }
@@ -124,6 +134,10 @@ export interface PodRuntime {
   watch(options: { signal: AbortSignal }): AsyncIterable<{ readonly podId: string }>
   logs(podId: string, options: LogOptions): AsyncIterable<RuntimeLogLine>
   usage(podId: string, options?: { signal?: AbortSignal }): Promise<PodUsage>
+  /** What the pod has sent and received; readable until its volumes are removed too. undefined: traffic is not counted here. */
+  traffic(podId: string): Promise<TrafficReading | undefined>
+  /** Lets nothing in or out of the pod until it is opened again; safe to repeat. Without counted traffic it does nothing. */
+  setNetwork(podId: string, options: { isOpen: boolean }): Promise<void>
   /** Ends the containers and removes all of the pod; `volumes` too. Safe to repeat. */
   remove(podId: string, options: { volumes: boolean; signal?: AbortSignal }): Promise<void>
 }
