@@ -18,7 +18,7 @@ import { findOpening } from '@trusted-pods/provider/deposit-watch.ts'
 import { Journal } from '@trusted-pods/provider/journal.ts'
 import { Meter } from '@trusted-pods/provider/meter.ts'
 import { Settler } from '@trusted-pods/provider/settler.ts'
-import { toHex } from 'viem'
+import { type Address, toHex } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import type { DevChain } from './dev-chain.ts'
 import { memoryLog } from './memory-log.ts'
@@ -37,9 +37,12 @@ export interface PaidPodsOptions {
   readonly payer: Chain
   readonly claimAtLeast?: bigint
   readonly coinPrice?: bigint
+  /** How long a pod runs on without funds. */
+  readonly fundsGraceMs?: number
 }
 
-export function openPaidPods(dev: DevChain, { chain, payer, claimAtLeast = 1_000n, coinPrice }: PaidPodsOptions) {
+export function openPaidPods(dev: DevChain, options: PaidPodsOptions) {
+  const { chain, payer, claimAtLeast = 1_000n, coinPrice, fundsGraceMs = GRACE_MS } = options
   const place = { chainId: BigInt(payer.chainId), escrow: payer.escrow }
   const journal = new Journal(':memory:')
   let nowMs = 0
@@ -50,7 +53,7 @@ export function openPaidPods(dev: DevChain, { chain, payer, claimAtLeast = 1_000
     ...(coinPrice !== undefined && { coinPrice }),
     gasPercent: 100n,
     claimEverySeconds: 86_400,
-    fundsGraceMs: GRACE_MS,
+    fundsGraceMs,
     keepDataMs: KEEP_MS,
     reorgPatienceMs: KEEP_MS,
     finalitySeconds: 0,
@@ -61,7 +64,13 @@ export function openPaidPods(dev: DevChain, { chain, payer, claimAtLeast = 1_000
   const claimer = new Claimer(parts)
   const started: string[] = []
 
-  async function startPod({ rate = RATE, acceptedAtMs = Date.now(), meterAddress = METER.address } = {}) {
+  /** Running, so far as the money knows; accepted alone where there is a manifest to run. */
+  async function startPod({
+    rate = RATE,
+    acceptedAtMs = Date.now(),
+    meterAddress = METER.address,
+    pod,
+  }: PodOptions = {}) {
     const terms: ChannelTerms = {
       payer: dev.anvil.account(0).address,
       voucherSigner: ZERO_ADDRESS,
@@ -86,10 +95,11 @@ export function openPaidPods(dev: DevChain, { chain, payer, claimAtLeast = 1_000
       deposited: DEPOSIT,
       acceptedAtMs,
       ...(opening && { opening }),
+      ...(pod && { pod }),
     })
-    journal.change(podId, { phase: 'running' })
-    meter.start(podId)
     started.push(podId)
+    if (!pod) journal.change(podId, { phase: 'running' })
+    if (!pod) meter.start(podId)
     const state = async () => (await readChannel(payer, channelId(terms, place))) ?? assert.fail('no channel')
     return { podId, terms, state }
   }
@@ -114,7 +124,28 @@ export function openPaidPods(dev: DevChain, { chain, payer, claimAtLeast = 1_000
     return await charger.review(podId, view)
   }
 
-  return { journal, meter, charger, claimer, settler: new Settler(parts), log, startPod, pass, passHere, round }
+  const changes = parts.changes
+  return {
+    journal,
+    meter,
+    charger,
+    claimer,
+    settler: new Settler(parts),
+    changes,
+    log,
+    startPod,
+    pass,
+    passHere,
+    round,
+  }
+}
+
+interface PodOptions {
+  readonly rate?: bigint
+  readonly acceptedAtMs?: number
+  readonly meterAddress?: Address
+  /** An encoded Pod. */
+  readonly pod?: Uint8Array
 }
 
 function quoteAt(dev: DevChain, rate: bigint): Uint8Array {
