@@ -86,7 +86,7 @@ async function playRound(market: Market, random: Random): Promise<Victim[]> {
   const manifests = random.below(2) === 0 ? [hello] : [hello, market.twin]
   await Promise.all(manifests.map((manifest) => withKills(['deploy', manifest, '--yes', '--hours', '1', '--quiet'])))
   // Long enough for claims of both.
-  if (manifests.length > 1) await sleep(random.below(MOST_TOGETHER_MS))
+  if (manifests.length > 1) await sleep(LEAST_TOGETHER_MS + random.below(MOST_TOGETHER_MS))
   for (const lease of await liveLeases(market)) {
     if (random.below(10) < 4) await withKills(['deploy', '--resume', lease, '--quiet'])
     await withKills(['stop', lease, '--yes', '--quiet'])
@@ -134,7 +134,9 @@ const FAULTS: readonly Fault[] = [
   'wrong-chain',
 ]
 const MOST_FAULT_MS = 4_000
-const MOST_TOGETHER_MS = 10_000
+/** Claims are due after some 5 s: a round of them falls into it. */
+const LEAST_TOGETHER_MS = 8_000
+const MOST_TOGETHER_MS = 6_000
 
 async function countBatches({ demo: { chain } }: Market): Promise<number> {
   const logs = await chain.public.getContractEvents({

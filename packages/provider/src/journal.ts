@@ -66,6 +66,7 @@ CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER 
 
 const SINCE_VERSION_2 = `
 ALTER TABLE pods ADD COLUMN claimed_at INTEGER;
+ALTER TABLE pods ADD COLUMN resumed_at INTEGER;
 CREATE TABLE traffic (
   pod_id TEXT PRIMARY KEY REFERENCES pods,
   egress TEXT NOT NULL,
@@ -84,6 +85,7 @@ export type NewPod = Omit<
   | 'images'
   | 'claimed'
   | 'claimedAtMs'
+  | 'resumedAtMs'
   | 'fetchedBytes'
   | 'settlement'
   | 'settledBlock'
@@ -103,6 +105,7 @@ export interface PodChange {
   deposited?: bigint
   claimed?: bigint
   claimedAtMs?: number
+  resumedAtMs?: number
   fetchedBytes?: number
   shortOfFundsAtMs?: number | null
   suspension?: Suspension | null
@@ -199,6 +202,7 @@ export class Journal implements Disposable {
     if (change.deposited !== undefined) columns.push(['deposited', change.deposited.toString()])
     if (change.claimed !== undefined) columns.push(['claimed', change.claimed.toString()])
     if (change.claimedAtMs !== undefined) columns.push(['claimed_at', change.claimedAtMs])
+    if (change.resumedAtMs !== undefined) columns.push(['resumed_at', change.resumedAtMs])
     if (change.fetchedBytes !== undefined) columns.push(['fetched_bytes', change.fetchedBytes])
     if (change.shortOfFundsAtMs !== undefined) columns.push(['short_of_funds_at', change.shortOfFundsAtMs])
     if (change.suspension !== undefined)

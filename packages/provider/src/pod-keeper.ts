@@ -84,7 +84,8 @@ export class PodKeeper {
     const { journal, changes, log } = this.#parts
     // The next review asks again.
     if (this.#ending.has(podId) || this.#suspending.has(podId)) return
-    if (!journal.advance(podId, ['suspended'], 'starting', { suspension: null, shortOfFundsAtMs: null })) return
+    const change = { suspension: null, shortOfFundsAtMs: null, resumedAtMs: Date.now() }
+    if (!journal.advance(podId, ['suspended'], 'starting', change)) return
     log.info('pod goes on', { pod: podId })
     changes.notify(podId)
     this.#bringUp(podId)
@@ -203,7 +204,18 @@ export class PodKeeper {
   #fail(podId: string, error: unknown): void {
     const reason = error instanceof TrustedPodsError ? { code: error.code, message: error.message } : INTERNAL
     this.#parts.log.error('pod failed', { pod: podId, code: reason.code, reason: String(error) })
-    this.#background(this.end(podId, reason), podId)
+    const hasRun = this.#parts.journal.pod(podId)?.resumedAtMs !== undefined
+    this.#background(hasRun ? this.#suspendAgain(podId) : this.end(podId, reason), podId)
+  }
+
+  /** Of one that was to go on the data is kept, whatever went wrong: the next review lets it try again. */
+  async #suspendAgain(podId: string): Promise<void> {
+    const { journal, changes } = this.#parts
+    const suspension = { why: 'funds-exhausted', sinceMs: Date.now() } as const
+    const row = journal.advance(podId, STARTING_PHASES, 'suspended', { suspension })
+    if (!row) return
+    changes.notify(podId)
+    await this.#carryOut(row)
   }
 
   async #endNow(podId: string, reason: EndReason): Promise<void> {

@@ -74,6 +74,8 @@ export interface PodRow {
   /** Height of the chain when it was seen settled. */
   settledBlock?: bigint
   acceptedAtMs: number
+  /** When it was last let go on after a suspension, Unix milliseconds. */
+  resumedAtMs?: number
   endedAtMs?: number
 }
 
@@ -125,6 +127,7 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     ...(row.settlement !== null && { settlement: String(row.settlement) }),
     ...(row.settled_block !== null && { settledBlock: BigInt(String(row.settled_block)) }),
     acceptedAtMs: Number(row.accepted_at),
+    ...(row.resumed_at !== null && { resumedAtMs: Number(row.resumed_at) }),
     ...(row.ended_at !== null && { endedAtMs: Number(row.ended_at) }),
   }
 }

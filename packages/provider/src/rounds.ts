@@ -69,8 +69,9 @@ function tickAll(parts: RoundParts, underWay: UnderWay): void {
 function reviewAll(parts: RoundParts, underWay: UnderWay): void {
   const { journal, keeper, settler, log, startLimitMs } = parts
   const context = { ...parts, underWay }
-  begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs }) => {
-    if (Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
+  begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs, resumedAtMs }) => {
+    // One that goes on after a suspension has run, and holds data: its publisher or its money ends it.
+    if (resumedAtMs === undefined && Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
   })
   underWay.run('look', () =>
     attempt('channels not reviewed', { podId: '', log }, () => lookAt(journal.pods(PAYING_PHASES), context)),
