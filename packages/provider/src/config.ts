@@ -12,6 +12,8 @@ import type { Address } from 'viem'
 import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
 import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
 import { ATTESTER_KINDS, type AttesterKind } from './attester/open-attester.ts'
+import { readGpus } from './config-gpus.ts'
+import { type Device, GPU } from './devices.ts'
 
 export interface ProviderConfig {
   /** Keys, journal, blocks, embedded engine. */
@@ -38,6 +40,8 @@ export interface ProviderConfig {
   readonly pricesFile: string
   /** Quantities offered, by resource name and model or class. */
   readonly capacity: readonly ResourceAmount[]
+  /** Offered one by one. */
+  readonly gpus: readonly Device[]
   readonly terms: Terms
 }
 
@@ -84,7 +88,6 @@ export interface Terms {
   readonly diskReserveBytes: number
 }
 
-const GPU = 'nvidia.com/gpu'
 const DAY_SECONDS = 24 * 3600
 const GIB = 1024 ** 3
 
@@ -121,6 +124,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'dht',
     'prices',
     'capacity',
+    'gpus',
     'terms',
   )
   const folder = dirname(path)
@@ -143,6 +147,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     ...(dht && { dht: { bootstrap: dht.texts('bootstrap') } }),
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
+    gpus: readGpus(root),
     terms: readTerms(root),
   }
 }
@@ -213,7 +218,7 @@ function readChain(chain: ConfigSection): ChainPlace {
 
 /** A quantity, or quantities by model or class as in a price list. */
 function readCapacity(section: ConfigSection): ResourceAmount[] {
-  if (section.value(GPU) !== undefined) section.fail(GPU, 'cannot be offered yet: devices are not given out one by one')
+  if (section.value(GPU) !== undefined) section.fail(GPU, 'are offered one by one: name each under gpus')
   return section.keys().flatMap((name) => {
     const unit = name === 'cpu' ? 'milli' : 'one'
     if (typeof section.value(name) !== 'object')

@@ -67,6 +67,7 @@ CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER 
 const SINCE_VERSION_2 = `
 ALTER TABLE pods ADD COLUMN claimed_at INTEGER;
 ALTER TABLE pods ADD COLUMN resumed_at INTEGER;
+ALTER TABLE pods ADD COLUMN devices TEXT NOT NULL DEFAULT '[]';
 CREATE TABLE traffic (
   pod_id TEXT PRIMARY KEY REFERENCES pods,
   egress TEXT NOT NULL,
@@ -78,22 +79,24 @@ CREATE TABLE traffic (
 `
 
 /** What a row is made with. */
-export type NewPod = Omit<
-  PodRow,
-  | 'phase'
-  | 'reason'
-  | 'images'
-  | 'claimed'
-  | 'claimedAtMs'
-  | 'resumedAtMs'
-  | 'fetchedBytes'
-  | 'settlement'
-  | 'settledBlock'
-  | 'shortOfFundsAtMs'
-  | 'endedAtMs'
-  | 'suspension'
-  | 'voucher'
->
+export type NewPod = Partial<Pick<PodRow, 'devices'>> &
+  Omit<
+    PodRow,
+    | 'phase'
+    | 'reason'
+    | 'images'
+    | 'devices'
+    | 'claimed'
+    | 'claimedAtMs'
+    | 'resumedAtMs'
+    | 'fetchedBytes'
+    | 'settlement'
+    | 'settledBlock'
+    | 'shortOfFundsAtMs'
+    | 'endedAtMs'
+    | 'suspension'
+    | 'voucher'
+  >
 
 /** What no two pods share. */
 export type PodNames = Pick<PodRow, 'podId' | 'termsPodId' | 'publisher' | 'idempotencyKey'>
@@ -165,8 +168,8 @@ export class Journal implements Disposable {
     this.requireUnused(pod)
     this.#db
       .prepare(
-        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at, opening_block, opening_hash, opening_raw)
-         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at, opening_block, opening_hash, opening_raw, devices)
+         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         pod.podId,
@@ -182,6 +185,7 @@ export class Journal implements Disposable {
         pod.opening?.blockNumber.toString() ?? null,
         pod.opening?.blockHash ?? null,
         pod.opening?.raw ?? null,
+        JSON.stringify(pod.devices ?? []),
       )
   }
 

@@ -191,7 +191,7 @@ export class PodKeeper {
     }
     if (!this.#restarts.allows(row.podId)) return undefined
     this.#restarts.attempted(row.podId)
-    return this.#parts.runtime.apply(toPodSpec(row.podId, pod, row.images), { signal })
+    return this.#parts.runtime.apply(toPodSpec(pod, row), { signal })
   }
 
   #serve(row: PodRow, { address }: PodObservation): void {

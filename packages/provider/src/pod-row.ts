@@ -3,6 +3,7 @@ import type { SQLOutputValue } from 'node:sqlite'
 import { fromBinary } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { GivenDevice } from './devices.ts'
 
 /**
  * Forward: accepted to running, then stopping, stopped; or failed from any of the first four. A running pod may be suspended, its
@@ -50,6 +51,8 @@ export interface PodRow {
   pod?: Uint8Array
   /** The runtime's names of its images, by container; empty before they are opened. */
   images: string[]
+  /** GPUs that are its own as long as it lives. */
+  devices: readonly GivenDevice[]
   /** The encoded SignedQuote. */
   quote: Uint8Array
   /** The encoded PaymentChannel. */
@@ -104,6 +107,7 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     ...(row.reason_code !== null && { reason: { code: String(row.reason_code), message: String(row.reason) } }),
     ...(row.pod !== null && { pod: row.pod as Uint8Array }),
     images: JSON.parse(String(row.images)),
+    devices: JSON.parse(String(row.devices)),
     quote: row.quote as Uint8Array,
     channel: row.channel as Uint8Array,
     deposited: BigInt(String(row.deposited)),

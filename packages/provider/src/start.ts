@@ -190,7 +190,7 @@ async function openPods(
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
   const startLimitMs = terms.startLimitMinutes * 60_000
   stack.use(startRounds({ journal, runtime, keeper, ...money, claimer, link, log, startLimitMs }, pace))
-  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
+  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal, config.gpus) }
 }
 
 type Pods = Awaited<ReturnType<typeof openPods>>

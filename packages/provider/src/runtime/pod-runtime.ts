@@ -37,9 +37,18 @@ export interface ContainerSpec {
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
   readonly gpus: number
-  /** Device ids of the GPUs that this pod and no other was given, `gpus` of them; a container without them gets none. */
-  readonly gpuDevices?: readonly string[]
+  /** The GPUs that this pod and no other was given, `gpus` of them; a container without them gets none. */
+  readonly devices?: readonly DeviceAccess[]
 }
+
+/** How an engine hands a device over. */
+export type DeviceAccess =
+  /** To the `nvidia` driver, by index or UUID. */
+  | { readonly kind: 'nvidia'; readonly id: string }
+  /** By its qualified name of the Container Device Interface. */
+  | { readonly kind: 'cdi'; readonly name: string }
+  /** As these device nodes, under the same paths. */
+  | { readonly kind: 'nodes'; readonly paths: readonly string[] }
 
 /** A pod as it should be. */
 export interface PodSpec {
