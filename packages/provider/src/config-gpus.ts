@@ -9,7 +9,7 @@ const NODE = /^\/dev(\/\w[\w.-]{0,60}){1,4}$/
 const CDI_NAME = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*=[A-Za-z0-9][\w.:-]*$/
 const NVIDIA_ID = /^[A-Za-z0-9-]{1,64}$/
 
-/** @throws TrustedPodsError PLATFORM_CONFIG naming the key; also when two devices share a node or a name. */
+/** @throws TrustedPodsError PLATFORM_CONFIG naming the key; also when two devices share a node of their own or a name. */
 export function readGpus(root: ConfigSection): Device[] {
   const section = root.section('gpus')
   const devices = (section?.keys() ?? []).map((id) =>
@@ -27,7 +27,7 @@ export function readGpus(root: ConfigSection): Device[] {
 }
 
 function readDevice(section: ConfigSection, id: string): Device {
-  section.only('model', 'nvidia', 'cdi', 'nodes')
+  section.only('model', 'nvidia', 'cdi', 'nodes', 'control')
   return { id, model: section.optionalText('model') ?? '', access: readAccess(section) }
 }
 
@@ -43,6 +43,7 @@ function readAccess(section: ConfigSection): DeviceAccess {
       : section.fail('nvidia', 'must be an index or a UUID')
   if (cdi !== undefined)
     return CDI_NAME.test(cdi) ? { kind: 'cdi', name: cdi } : section.fail('cdi', 'must be vendor/class=name')
-  for (const path of paths) if (!NODE.test(path)) section.fail('nodes', 'must be paths below /dev')
-  return { kind: 'nodes', paths }
+  const control = section.texts('control')
+  for (const path of [...paths, ...control]) if (!NODE.test(path)) section.fail('nodes', 'must be paths below /dev')
+  return { kind: 'nodes', paths, control }
 }

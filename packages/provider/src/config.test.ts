@@ -34,11 +34,11 @@ test('GPUs are named one by one, with their model and how the engine hands them 
 gpus:
   left: {model: H100, nvidia: GPU-8f2c}
   right: {model: H100, cdi: nvidia.com/gpu=1}
-  old: {nodes: [/dev/kfd, /dev/dri/renderD128]}`)
+  old: {nodes: [/dev/dri/renderD128], control: [/dev/kfd]}`)
   assert.deepEqual(gpus, [
     { id: 'left', model: 'H100', access: { kind: 'nvidia', id: 'GPU-8f2c' } },
     { id: 'right', model: 'H100', access: { kind: 'cdi', name: 'nvidia.com/gpu=1' } },
-    { id: 'old', model: '', access: { kind: 'nodes', paths: ['/dev/kfd', '/dev/dri/renderD128'] } },
+    { id: 'old', model: '', access: { kind: 'nodes', paths: ['/dev/dri/renderD128'], control: ['/dev/kfd'] } },
   ])
   assert.deepEqual(parse(example).gpus, [])
 })

@@ -133,7 +133,7 @@ function makeNodes() {
   const device = (name: string, model: string): Device => ({
     id: name,
     model,
-    access: { kind: 'nodes', paths: [`${folder}/${name}`] },
+    access: { kind: 'nodes', paths: [`${folder}/${name}`], control: ['/dev/null'] },
   })
   return {
     folder,

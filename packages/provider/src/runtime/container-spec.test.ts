@@ -34,9 +34,11 @@ test('GPUs are asked for by the names that the container was given, each in its 
     [{ Driver: 'cdi', DeviceIDs: ['amd.com/gpu=0'] }],
     [],
   ])
-  assert.deepEqual(devicesOf({ gpus: 1, devices: [{ kind: 'nodes', paths: ['/dev/dri/renderD128'] }] }), [
+  const node = (path: string) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: 'rw' })
+  const render = (path: string) => ({ kind: 'nodes', paths: [path], control: ['/dev/kfd'] }) as const
+  assert.deepEqual(devicesOf({ gpus: 2, devices: [render('/dev/dri/a'), render('/dev/dri/b')] }), [
     [],
-    [{ PathOnHost: '/dev/dri/renderD128', PathInContainer: '/dev/dri/renderD128', CgroupPermissions: 'rw' }],
+    [node('/dev/dri/a'), node('/dev/kfd'), node('/dev/dri/b')],
   ])
 })
 

@@ -118,14 +118,14 @@ function deviceAccess({ name, gpus, devices = [] }: ContainerSpec): { DeviceRequ
     )
   const nvidia = devices.flatMap((device) => (device.kind === 'nvidia' ? [device.id] : []))
   const cdi = devices.flatMap((device) => (device.kind === 'cdi' ? [device.name] : []))
-  const paths = devices.flatMap((device) => (device.kind === 'nodes' ? device.paths : []))
+  const paths = devices.flatMap((device) => (device.kind === 'nodes' ? [...device.paths, ...device.control] : []))
   return {
     DeviceRequests: [
       ...(nvidia.length > 0 ? [{ Driver: 'nvidia', DeviceIDs: nvidia, Capabilities: [['gpu']] }] : []),
       ...(cdi.length > 0 ? [{ Driver: 'cdi', DeviceIDs: cdi }] : []),
     ],
     // Read and written, never made: a tenant that makes nodes could make any.
-    Devices: paths.map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: 'rw' })),
+    Devices: [...new Set(paths)].map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: 'rw' })),
   }
 }
 

@@ -47,8 +47,8 @@ export type DeviceAccess =
   | { readonly kind: 'nvidia'; readonly id: string }
   /** By its qualified name of the Container Device Interface. */
   | { readonly kind: 'cdi'; readonly name: string }
-  /** As these device nodes, under the same paths. */
-  | { readonly kind: 'nodes'; readonly paths: readonly string[] }
+  /** As these device nodes, under the same paths, and those that all devices of a driver share. */
+  | { readonly kind: 'nodes'; readonly paths: readonly string[]; readonly control: readonly string[] }
 
 /** A pod as it should be. */
 export interface PodSpec {
