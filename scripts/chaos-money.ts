@@ -1,4 +1,4 @@
-/** `npm run -s chaos:money -- --rounds N --seed S`: kills publisher, provider and chain at random moments, and checks the sums of each round. */
+/** `npm run -s chaos:money -- --rounds N --seed S`: kills publisher, provider and chain, and breaks the RPC endpoint, at random moments, and checks the sums of each round. */
 import { parseArgs } from 'node:util'
 import { startMarket } from '../test/chaos/market.ts'
 import { moneyChaos } from '../test/chaos/money.ts'
@@ -15,10 +15,12 @@ if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(seed))
 
 process.stdout.write(`${rounds} rounds with seed ${seed}\n`)
 await using market = await startMarket()
-const { kills, earned } = await moneyChaos(market, {
+const { kills, earned, batches } = await moneyChaos(market, {
   rounds,
   seed,
   report: (text) => process.stdout.write(`${text}\n`),
 })
 const told = Object.entries(kills).map(([victim, times]) => `${victim} ${times}`)
-process.stdout.write(`all sums hold; killed: ${told.join(', ')}; earned ${earned} base units\n`)
+process.stdout.write(
+  `all sums hold; killed: ${told.join(', ')}; earned ${earned} base units; ${batches} batched claims\n`,
+)

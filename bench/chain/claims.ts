@@ -13,6 +13,7 @@ import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/truste
 import { linkTo } from '@trusted-pods/provider/chain-link.ts'
 import { Changes } from '@trusted-pods/provider/changes.ts'
 import { Charger } from '@trusted-pods/provider/charger.ts'
+import { Claimer } from '@trusted-pods/provider/claimer.ts'
 import { Journal } from '@trusted-pods/provider/journal.ts'
 import { Meter } from '@trusted-pods/provider/meter.ts'
 import { encodeFunctionData, maxUint256, toHex } from 'viem'
@@ -38,19 +39,21 @@ export async function measureClaims(channels: number): Promise<Row> {
   const chain = await connectChain({ ...dev.config, rpc: [rpc.rpc] }, { account: dev.anvil.account(1) })
   const terms = Array.from({ length: channels }, (_, pod) => termsOf(dev, pod))
   await openAll(dev, terms)
-  const { charger, podIds } = startPods(chain, terms)
+  const pods = startPods(chain, terms)
   await dev.anvil.control.increaseTime({ seconds: RAN_MS / 1000 })
   await dev.anvil.control.mine({ blocks: 1 })
   return await timed(
     `decide about the claims of ${channels.toLocaleString('en')} open channels`,
     RUNS,
-    () => reviewAll(charger, podIds),
+    () => reviewAll(pods),
     rpc,
   )
 }
 
-async function reviewAll(charger: Charger, podIds: readonly string[]): Promise<void> {
+async function reviewAll({ charger, claimer, podIds }: Pods): Promise<void> {
   const seen = await charger.look(podIds)
+  if (!seen) throw new Error('the chain was not seen')
+  await claimer.claimDue(seen)
   const verdicts = await Promise.all(podIds.map((podId) => charger.review(podId, seen)))
   const other = verdicts.find(({ kind }) => kind !== 'go-on')
   if (other) throw new Error(`a pod does not go on: ${JSON.stringify(other)}`)
@@ -86,8 +89,14 @@ async function openAll(dev: DevChain, terms: readonly ChannelTerms[]): Promise<v
   }
 }
 
+interface Pods {
+  readonly charger: Charger
+  readonly claimer: Claimer
+  readonly podIds: readonly string[]
+}
+
 /** All of them running for as long, in a journal. */
-function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Charger; podIds: string[] } {
+function startPods(chain: Chain, terms: readonly ChannelTerms[]): Pods {
   const journal = new Journal(':memory:')
   let nowMs = 0
   const meter = new Meter({ journal, clock: { bootId: 'b', nowMs: () => nowMs }, account: METER })
@@ -95,7 +104,13 @@ function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Cha
   for (const podId of podIds) meter.start(podId)
   nowMs = RAN_MS
   for (const podId of podIds) meter.beat(podId)
-  const policy = { claimAtLeast: CLAIM_AT_LEAST, gasPercent: 5n, finalitySeconds: 0, riskTolerance: 0n }
+  const policy = {
+    claimAtLeast: CLAIM_AT_LEAST,
+    gasPercent: 5n,
+    claimEverySeconds: 10 ** 9,
+    finalitySeconds: 0,
+    riskTolerance: 0n,
+  }
   const patience = { fundsGraceMs: 60_000, keepDataMs: 60_000, reorgPatienceMs: 60_000 }
   const parts = {
     journal,
@@ -106,7 +121,7 @@ function startPods(chain: Chain, terms: readonly ChannelTerms[]): { charger: Cha
     ...policy,
     ...patience,
   }
-  return { charger: new Charger(parts), podIds }
+  return { charger: new Charger(parts), claimer: new Claimer(parts), podIds }
 }
 
 function insertPod(journal: Journal, chain: Chain, terms: ChannelTerms): string {
@@ -127,7 +142,7 @@ function insertPod(journal: Journal, chain: Chain, terms: ChannelTerms): string 
     termsPodId: terms.podId.slice(2),
     channel: toBinary(PaymentChannelSchema, toProtoChannel({ ...place, terms, openTransaction })),
     deposited: DEPOSIT,
-    acceptedAtMs: 0,
+    acceptedAtMs: Date.now(),
   })
   journal.change(podId, { phase: 'running' })
   return podId

@@ -1,7 +1,7 @@
 /** A market whose three processes can each be killed at any moment and come back: anvil with its state on disk, tpodserver, trustedpods. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -17,6 +17,7 @@ import { writeProviderConfig, writePublisherConfig } from '../../demo/configs.ts
 import { HELLO_IMAGES, helloImage } from '../../demo/hello-image.ts'
 import { demoPlaces, type Places, quietLog } from '../../demo/places.ts'
 import { startProviderProcess } from '../../demo/provider-process.ts'
+import { type FaultyRpc, startFaultyRpc } from '../support/faulty-rpc.ts'
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 /** A block a second: time goes by on the chain although nobody sends anything. */
@@ -37,6 +38,10 @@ export interface Market extends AsyncDisposable {
   /** Killed, and started again on the same state. */
   crashProvider(): Promise<void>
   crashAnvil(): Promise<void>
+  /** Provider and publisher see the chain through this; nobody else does. */
+  readonly rpc: FaultyRpc
+  /** A manifest of a pod that can live beside the one of examples/hello. */
+  readonly twin: string
 }
 
 export async function startMarket(): Promise<Market> {
@@ -53,9 +58,11 @@ export async function startMarket(): Promise<Market> {
   const busybox = await findProgram('busybox')
   if (!busybox) throw new Error('busybox is missing: install the Debian package busybox-static')
   for (const name of HELLO_IMAGES) await loadImage(engine, await helloImage(name, { busybox }))
-  await writeProviderConfig(places, demo, { engineSocket: engine.socket })
+  const rpc = await startFaultyRpc(demo.rpc)
+  const seen = { ...demo, rpc: rpc.rpc }
+  await writeProviderConfig(places, seen, { engineSocket: engine.socket })
   const first = await startProviderProcess(places)
-  await writePublisherConfig(places, demo, { engineSocket: engine.socket, simulatedRoot: first.ready.simulatedRoot })
+  await writePublisherConfig(places, seen, { engineSocket: engine.socket, simulatedRoot: first.ready.simulatedRoot })
   let provider: Child = first.child
   let anvil: number | undefined
   const env = {
@@ -66,6 +73,8 @@ export async function startMarket(): Promise<Market> {
   return {
     places,
     demo,
+    rpc,
+    twin: await writeTwin(places),
     cli(...args) {
       const program = join(ROOT, 'packages/cli/src/main.ts')
       const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
@@ -95,10 +104,22 @@ export async function startMarket(): Promise<Market> {
       await endLeftChildren(folder)
       const left = await cleanUp(places, { step() {}, say() {}, waiting: (_, work) => work })
       await engine[Symbol.asyncDispose]()
+      await rpc[Symbol.asyncDispose]()
       await rm(folder, { recursive: true, force: true })
       if (left.length > 0) throw new Error(`left over: ${left.join(', ')}`)
     },
   }
+}
+
+/** Its host alone is another: no two pods have one. */
+async function writeTwin({ root, folder }: Places): Promise<string> {
+  const [from, to] = [join(root, 'examples/hello'), join(folder, 'twin')]
+  await mkdir(to, { recursive: true })
+  await copyFile(join(from, 'secret.txt'), join(to, 'secret.txt'))
+  const manifest = join(to, 'trustedpods.yml')
+  const text = await readFile(join(from, 'trustedpods.yml'), 'utf8')
+  await writeFile(manifest, text.replace('host: hello.localhost', 'host: twin.localhost'))
+  return manifest
 }
 
 /** anvil writes its state in place: read until it is all there. */

@@ -6,8 +6,10 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { credit } from '@trusted-pods/protocol/chain/escrow.ts'
+import { podEscrowAbi } from '@trusted-pods/protocol/chain/gen/pod-escrow.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { type Address, createTestClient, http } from 'viem'
+import type { Fault } from '../support/faulty-rpc.ts'
 import { type Random, randomOf } from '../support/fuzz/random.ts'
 import type { Finished, Market } from './market.ts'
 
@@ -22,9 +24,11 @@ export interface ChaosTotals {
   readonly kills: Record<Victim, number>
   /** What the provider earned, base units. */
   readonly earned: bigint
+  /** Transactions that claimed from several channels at once. */
+  readonly batches: number
 }
 
-export const VICTIMS = ['publisher', 'provider', 'anvil'] as const
+export const VICTIMS = ['publisher', 'provider', 'anvil', 'rpc'] as const
 export type Victim = (typeof VICTIMS)[number]
 
 /** Deploying takes some 5 s here; a kill may also come after it. */
@@ -43,7 +47,7 @@ interface Balances {
 }
 
 export async function moneyChaos(market: Market, { rounds, seed, report }: ChaosOptions): Promise<ChaosTotals> {
-  const kills: Record<Victim, number> = { publisher: 0, provider: 0, anvil: 0 }
+  const kills: Record<Victim, number> = { publisher: 0, provider: 0, anvil: 0, rpc: 0 }
   const start = await balancesOf(market)
   const total = start.payer + start.provider + start.escrow
   for (let round = 1; round <= rounds; round++) {
@@ -58,12 +62,12 @@ export async function moneyChaos(market: Market, { rounds, seed, report }: Chaos
       `round ${round}: killed ${victims.join(', ') || 'nobody'}; ${earned(before, after)} earned in ${seconds.toFixed(1)} s, sums hold`,
     )
   }
-  return { rounds, kills, earned: earned(start, await balancesOf(market)) }
+  return { rounds, kills, earned: earned(start, await balancesOf(market)), batches: await countBatches(market) }
 }
 
-/** One lease from deployment to refund, with up to three kills on the way. */
+/** One lease, or two side by side, from deployment to refund, with up to two kills at each step. */
 async function playRound(market: Market, random: Random): Promise<Victim[]> {
-  const manifest = join(market.places.root, 'examples/hello/trustedpods.yml')
+  const hello = join(market.places.root, 'examples/hello/trustedpods.yml')
   const killed: Victim[] = []
   const withKills = async (args: string[]) => {
     const command = market.cli(...args)
@@ -75,11 +79,14 @@ async function playRound(market: Market, random: Random): Promise<Victim[]> {
       const over = await Promise.race([command.done.then(() => true), sleep(afterMs).then(() => false)])
       if (over) return
       killed.push(victim)
-      await serially(() => crash(market, command, victim))
+      await serially(() => crash(market, { command, victim, random }))
     })
     await Promise.all([command.done, ...crashes])
   }
-  await withKills(['deploy', manifest, '--yes', '--hours', '1', '--quiet'])
+  const manifests = random.below(2) === 0 ? [hello] : [hello, market.twin]
+  await Promise.all(manifests.map((manifest) => withKills(['deploy', manifest, '--yes', '--hours', '1', '--quiet'])))
+  // Long enough for claims of both.
+  if (manifests.length > 1) await sleep(LEAST_TOGETHER_MS + random.below(MOST_TOGETHER_MS))
   for (const lease of await liveLeases(market)) {
     if (random.below(10) < 4) await withKills(['deploy', '--resume', lease, '--quiet'])
     await withKills(['stop', lease, '--yes', '--quiet'])
@@ -97,10 +104,49 @@ function serially(act: () => Promise<void>): Promise<void> {
   return mine
 }
 
-async function crash(market: Market, command: { kill(): void }, victim: Victim): Promise<void> {
+interface Crash {
+  readonly command: { kill(): void }
+  readonly victim: Victim
+  readonly random: Random
+}
+
+async function crash(market: Market, { command, victim, random }: Crash): Promise<void> {
   if (victim === 'publisher') command.kill()
   else if (victim === 'provider') await market.crashProvider()
-  else await market.crashAnvil()
+  else if (victim === 'anvil') await market.crashAnvil()
+  else {
+    market.rpc.fail(random.pick(FAULTS))
+    await sleep(random.below(MOST_FAULT_MS))
+    market.rpc.fail('pass')
+  }
+}
+
+/** Those of which a program can be told apart from a chain that has nothing for it. */
+const FAULTS: readonly Fault[] = [
+  'status-500',
+  'truncated',
+  'not-json',
+  'hang-up',
+  'lose-answer',
+  'rate-limit',
+  'hang',
+  'stale',
+  'wrong-chain',
+]
+const MOST_FAULT_MS = 4_000
+/** Claims are due after some 5 s: a round of them falls into it. */
+const LEAST_TOGETHER_MS = 8_000
+const MOST_TOGETHER_MS = 6_000
+
+async function countBatches({ demo: { chain } }: Market): Promise<number> {
+  const logs = await chain.public.getContractEvents({
+    address: chain.escrow,
+    abi: podEscrowAbi,
+    eventName: 'Claimed',
+    fromBlock: 0n,
+  })
+  const byTransaction = Map.groupBy(logs, ({ transactionHash }) => transactionHash)
+  return [...byTransaction.values()].filter((claims) => claims.length > 1).length
 }
 
 async function liveLeases(market: Market): Promise<string[]> {
@@ -159,7 +205,7 @@ async function untilAtRest(market: Market, total: bigint): Promise<Balances> {
   }
 }
 
-/** The quote of examples/hello at examples/provider/prices.yaml is below a tenth of a token an hour. */
+/** The quotes of two examples/hello at examples/provider/prices.yaml are below a tenth of a token an hour. */
 const MOST_PER_HOUR = 100_000
 
 function requireFair(before: Balances, after: Balances, { total, seconds }: { total: bigint; seconds: number }): void {

@@ -89,5 +89,11 @@ test('both refuse what the meter itself has signed wrongly', { skip }, async () 
   await requireSame(await signed({ podId: new Uint8Array(32) }), 'receipt')
   await requireSame(await signed({ counters: [cpu, cpu, ...others] }), 'receipt')
   await requireSame(await signed({ counters: [{ ...cpu, value: '1' }, ...others] }), 'receipt')
+  const used = (value: string) =>
+    usage.counters.map((counter) => (counter.resource === 'egress-bandwidth' ? { ...counter, value } : counter))
+  const allowance = quote.resources.find(({ name }) => name === 'egress-bandwidth')?.quantity ?? 0n
+  const most = (allowance * usage.runningSeconds) / 3600n
+  await requireSame(await signed({ counters: used(most.toString()) }), 'holds')
+  await requireSame(await signed({ counters: used((most + 1n).toString()) }), 'receipt')
   await requireSame(await signed({}, PAYER), 'receipt')
 })

@@ -216,23 +216,23 @@ class Prices:
         need(name in self.lines and resource != "start", "%s has no price" % resource)
         return name
 
-    def reserved(self, seconds, usage_too):
-        """What each line counts of what was reserved."""
+    def most(self, seconds):
+        """What each line counts of what was reserved, and may count at most of what was used."""
         counts = {}
         for resource, selector, quantity in self.resources:
             name = self.line_of(resource, selector)
-            kind = self.lines[name][0]
-            if kind == RESERVE:
+            if self.lines[name][0] in (RESERVE, USAGE):
                 counts[name] = counts.get(name, 0) + quantity * seconds
-            elif kind == USAGE:
-                counts[name] = counts.get(name, 0) + (quantity if usage_too else 0)
+        for name in counts:
+            if self.lines[name][0] == USAGE:
+                counts[name] //= 3600
         if ("start", "") in self.lines:
             counts[("start", "")] = 1
         return counts
 
     def rate(self):
         total, common = 0, 1
-        for name, count in self.reserved(3600, True).items():
+        for name, count in self.most(3600).items():
             _, amount, per = self.lines[name]
             total, common = total * per + amount * count * common, common * per
         return -(-total // common)
@@ -288,7 +288,7 @@ def check(file):
     need(recover(typed_hash(escrow_domain, hashed), last(receipt, 4, b"")) == meter, "receipt: not signed by the meter")
     usage = decode(usage_bytes)
     need(last(usage, 1, b"") == pod_id, "receipt: for another pod")
-    reserved = prices.reserved(last(usage, 3, 0), False)
+    most = prices.most(last(usage, 3, 0))
     cost, counted = 0, set()
     for counter in map(decode, every(usage, 2)):
         name = (text_of(counter, 1), text_of(counter, 2))
@@ -296,7 +296,9 @@ def check(file):
         counted.add(name)
         kind, amount, per = prices.lines[name]
         value = digits(text_of(counter, 3))
-        need(kind == USAGE or value == reserved.get(name, 0), "receipt: %s is not what was reserved" % name[0])
+        limit = most.get(name, 0)
+        holds = value <= limit if kind == USAGE else value == limit
+        need(holds, "receipt: %s is not what was reserved, or above what was allowed" % name[0])
         cost += amount * value // per
     need(cumulative <= cost, "receipt: %d is above the cost %d" % (cumulative, cost))
     yield "receipt"

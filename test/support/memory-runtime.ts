@@ -66,6 +66,8 @@ export function memoryRuntime(): MemoryRuntime {
     describe: () => Promise.reject(new Error('not asked for')),
     importImage: () => Promise.reject(new Error('not asked for')),
     usage: async () => ({}),
+    traffic: async () => undefined,
+    setNetwork: async () => {},
     async *watch() {},
     async *logs() {},
   }

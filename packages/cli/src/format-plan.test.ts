@@ -27,6 +27,7 @@ const PLAN: Plan = {
   costPerDay: 540_000n,
   costPerMonth: 16_425_000n,
   costOfStart: 1000n,
+  costOfTrafficPerHour: 0n,
   ratePerHour: 23_500n,
   deposit: 1_000_000n,
   depositHours: 42.5,
@@ -110,4 +111,12 @@ test("a provider's names cannot write over the cost or over SIMULATED", () => {
   )
   assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
   assert.match(text, /note {8}\[9A \[2Kcpu 1A {1,2}was not announced/)
+})
+
+test('a plan tells what traffic may come to, and that its allowance is for an hour', () => {
+  const egress = create(ResourceSchema, { name: 'egress-bandwidth', quantity: 10n * 2n ** 30n })
+  const plan = { ...PLAN, resources: [...PLAN.resources, egress], costOfTrafficPerHour: 100_000n }
+  const text = formatPlan(plan, coloursFor(false))
+  assert.match(text, /egress-bandwidth 10 GiB per hour/)
+  assert.match(text, /once for the start, and up to 0\.1 USDC per hour for traffic/)
 })

@@ -19,7 +19,7 @@ export function formatPlan(plan: Plan, colours: Colours): string {
     `${label('evidence')}${evidence.type}, ${evidence.tier}${evidence.simulated ? `, ${colours.red('SIMULATED - NOT CONFIDENTIAL')}` : ''}`,
     `${label('reserves')}${plan.resources.map(formatQuantity).map(boundText).join(', ')}`,
     `${label('prices')}${plan.pricing.prices.map((price) => boundText(formatPrice(price, plan.pricing))).join('; ')}`,
-    `${label('cost')}${colours.bold(`${money(plan.costPerHour)} per hour`)}, ${money(plan.costPerDay)} per day, ${money(plan.costPerMonth)} per month${startCost(plan)}`,
+    `${label('cost')}${colours.bold(`${money(plan.costPerHour)} per hour`)}, ${money(plan.costPerDay)} per day, ${money(plan.costPerMonth)} per month${startCost(plan)}${trafficCost(plan)}`,
     `${label('deposit')}${colours.bold(money(plan.deposit))}${lasts(plan)}; what is not used comes back`,
     `${label('refund')}at once when you stop the pod; ${formatDuration(plan.unlockDelaySeconds)} after your request if the provider is gone`,
     ...dearer(plan).map((warning) => `${label('warning')}${colours.red(warning)}`),
@@ -45,6 +45,12 @@ function dearer({ ratePerHour, announcedRatePerHour, deposit, depositRaisedFrom,
 
 function startCost({ costOfStart, pricing }: Plan): string {
   return costOfStart === 0n ? '' : `, ${formatAmount(costOfStart, pricing)} once for the start`
+}
+
+function trafficCost({ costOfTrafficPerHour, pricing }: Plan): string {
+  return costOfTrafficPerHour === 0n
+    ? ''
+    : `, and up to ${formatAmount(costOfTrafficPerHour, pricing)} per hour for traffic`
 }
 
 function lasts({ depositHours, runsUntil }: Plan): string {
@@ -84,6 +90,7 @@ export function planJson(plan: Plan) {
     costPerDay: plan.costPerDay.toString(),
     costPerMonth: plan.costPerMonth.toString(),
     costOfStart: plan.costOfStart.toString(),
+    costOfTrafficPerHour: plan.costOfTrafficPerHour.toString(),
     ratePerHour: plan.ratePerHour.toString(),
     announcedRatePerHour: plan.announcedRatePerHour?.toString(),
     deposit: plan.deposit.toString(),

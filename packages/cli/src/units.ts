@@ -1,4 +1,5 @@
 /** Quantities, sizes and times as people say them. Pure. */
+import { PriceKind } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { PRICED_RESOURCES } from '@trusted-pods/protocol/pricing/resources.ts'
 
 const SECONDS = [
@@ -49,7 +50,8 @@ export function formatQuantity({
   const units = PRICED_RESOURCES.get(name)?.units ?? []
   const unit = units.find(({ size }) => quantity >= size && quantity % size === 0n)
   const amount = unit ? `${quantity / unit.size} ${unit.name}` : `${quantity}`
-  return `${name}${selector && ` (${selector})`} ${amount}`
+  const perHour = PRICED_RESOURCES.get(name)?.kind === PriceKind.USAGE ? ' per hour' : ''
+  return `${name}${selector && ` (${selector})`} ${amount}${perHour}`
 }
 
 /** "1 container", "2 containers". */

@@ -4,9 +4,10 @@
  */
 import { create } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { type Resource, ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { type Pod, type Resource, ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { ResourceAmount } from '@trusted-pods/protocol/pricing/price.ts'
 import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
+import { chooseDevices, type Device, type GivenDevice, GPU, heldResources, offeredGpus } from './devices.ts'
 import type { Journal } from './journal.ts'
 import { LIVE_PHASES } from './pod-row.ts'
 import { quoteOf } from './quoted.ts'
@@ -39,14 +40,16 @@ interface Hold extends Claim {
 export class Capacity {
   readonly #pools: readonly ResourceAmount[]
   readonly #journal: Journal
+  readonly #devices: readonly Device[]
   #holds: Hold[] = []
   /** Until when an address gets no hold. */
   readonly #coolDown = new Map<string, number>()
 
-  /** @param pools what is offered, one entry per name and selector, in the resource's unit. */
-  constructor(pools: readonly ResourceAmount[], journal: Journal) {
-    this.#pools = pools
+  /** @param pools what is offered, one entry per name and selector, in the resource's unit; GPUs are the devices. */
+  constructor(pools: readonly ResourceAmount[], journal: Journal, devices: readonly Device[] = []) {
+    this.#pools = [...pools, ...offeredGpus(devices)]
     this.#journal = journal
+    this.#devices = devices
   }
 
   get total(): Resource[] {
@@ -87,13 +90,21 @@ export class Capacity {
     this.#requireFree(claim.resources, nowMs)
   }
 
+  /** Devices of its own for each GPU of a pod that was admitted; they are its own once they are in the journal.
+   * @throws TrustedPodsError QUOTE_NO_CAPACITY. */
+  devicesFor(pod: Pod): GivenDevice[] {
+    const taken = new Set(this.#journal.pods(LIVE_PHASES).flatMap(({ devices }) => devices.map(({ id }) => id)))
+    const ofModel = (model: string) => this.#held().filter(({ name, selector }) => name === GPU && selector === model)
+    return chooseDevices(pod, this.#devices, { taken, held: (model) => (model === '' ? 0n : sum(ofModel(model))) })
+  }
+
   #taken(nowMs: number): ResourceAmount[] {
     this.#expire(nowMs)
     return [...this.#reserved(), ...this.#held()]
   }
 
   #reserved(): ResourceAmount[] {
-    return this.#journal.pods(LIVE_PHASES).flatMap((row) => quoteOf(row).resources)
+    return this.#journal.pods(LIVE_PHASES).flatMap((row) => heldResources(quoteOf(row).resources, row.devices))
   }
 
   #held(): ResourceAmount[] {

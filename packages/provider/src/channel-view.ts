@@ -15,10 +15,13 @@ export interface ChannelView {
   readonly pendingSeconds: number
   /** What one unit of gas costs now, wei. */
   readonly gasPrice: bigint
+  /** When it was asked for, by `performance.now()`. */
+  readonly takenAtMs: number
 }
 
 /** @throws TrustedPodsError CHANNEL_RPC_UNAVAILABLE when any part of it is not known. */
 export async function viewChannels(chain: Chain, podIds: readonly string[]): Promise<ChannelView> {
+  const takenAtMs = performance.now()
   const [found, block, gasPrice] = await Promise.all([
     readChannels(
       chain,
@@ -29,5 +32,5 @@ export async function viewChannels(chain: Chain, podIds: readonly string[]): Pro
   ])
   const states = new Map<string, ChannelState>()
   for (const [id, state] of found) if (state) states.set(id.slice(2), state)
-  return { chain, states, pendingSeconds: Number(block.timestamp), gasPrice }
+  return { chain, states, pendingSeconds: Number(block.timestamp), gasPrice, takenAtMs }
 }

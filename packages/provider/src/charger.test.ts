@@ -1,45 +1,16 @@
 /** The provider's money on a real chain, with a boot clock that the test moves. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { create, toBinary } from '@bufbuild/protobuf'
-import { fromAddress, ZERO_ADDRESS } from '@trusted-pods/protocol/chain/address.ts'
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
-import {
-  credit,
-  openChannel,
-  readChannel,
-  requestClose,
-  settleClose,
-  topUp,
-} from '@trusted-pods/protocol/chain/escrow.ts'
+import { credit, requestClose, settleClose, topUp } from '@trusted-pods/protocol/chain/escrow.ts'
 import { mintTestToken, tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
-import { toProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
-import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import { signVoucher } from '@trusted-pods/protocol/channel/voucher.ts'
-import { QuoteSchema, SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
-import { PaymentChannelSchema, PaymentTermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
-import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
-import { PriceKind, PricingTableSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { toHex } from 'viem'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { assertRefused } from '../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../test/support/faulty-rpc.ts'
-import { memoryLog } from '../../../test/support/memory-log.ts'
-import { linkTo } from './chain-link.ts'
-import { Changes } from './changes.ts'
-import { Charger } from './charger.ts'
-import { findOpening } from './deposit-watch.ts'
-import { Journal } from './journal.ts'
-import { Meter } from './meter.ts'
+import { DEPOSIT, GRACE_MS, KEEP_MS, METER, openPaidPods } from '../../../test/support/paid-pods.ts'
 import { quoteOf } from './quoted.ts'
-
-const METER = privateKeyToAccount(generatePrivateKey())
-/** 36 base units a second. */
-const RATE = 129_600n
-const DEPOSIT = 100_000n
-const GRACE_MS = 60_000
-const KEEP_MS = 3_600_000
 
 let dev: DevChain
 let payer: Chain & { token: `0x${string}` }
@@ -53,76 +24,9 @@ before(async () => {
 })
 after(() => dev[Symbol.asyncDispose]())
 
-/** A running pod with a funded channel; `pass` lets time go by on the boot clock and on the chain. */
 async function startPod({ chain = provider as Chain } = {}) {
-  const terms: ChannelTerms = {
-    payer: dev.anvil.account(0).address,
-    voucherSigner: ZERO_ADDRESS,
-    provider: dev.anvil.account(1).address,
-    meter: METER.address,
-    token: dev.config.token,
-    ratePerHour: RATE,
-    unlockDelay: 3600,
-    podId: toHex(crypto.getRandomValues(new Uint8Array(32))),
-  }
-  const place = { chainId: BigInt(payer.chainId), escrow: payer.escrow }
-  const podId = channelId(terms, place).slice(2)
-  const { transaction } = await openChannel(payer, terms, { deposit: DEPOSIT })
-  const opening = await findOpening(payer, transaction)
-  const pricing = create(PricingTableSchema, {
-    chainId: BigInt(payer.chainId),
-    token: fromAddress(dev.config.token),
-    decimals: 6,
-    symbol: 'tUSDC',
-    prices: [
-      { resource: 'cpu', kind: PriceKind.RESERVE, amount: RATE.toString(), perQuantity: 1000n, perSeconds: 3600n },
-    ],
-  })
-  const resources = [create(ResourceSchema, { name: 'cpu', quantity: 1000n })]
-  const quote = create(QuoteSchema, { resources, pricing, payment: create(PaymentTermsSchema) })
-  const journal = new Journal(':memory:')
-  journal.insert({
-    podId,
-    publisher: 'p',
-    idempotencyKey: '00',
-    requestDigest: '',
-    quote: toBinary(SignedQuoteSchema, create(SignedQuoteSchema, { quote: toBinary(QuoteSchema, quote) })),
-    termsPodId: terms.podId.slice(2),
-    channel: toBinary(PaymentChannelSchema, toProtoChannel({ ...place, terms, openTransaction: transaction })),
-    deposited: DEPOSIT,
-    acceptedAtMs: 0,
-    ...(opening && { opening }),
-  })
-  journal.change(podId, { phase: 'running' })
-  let nowMs = 0
-  const meter = new Meter({ journal, clock: { bootId: 'b', nowMs: () => nowMs }, account: METER })
-  meter.start(podId)
-  const log = memoryLog()
-  const charger = new Charger({
-    journal,
-    meter,
-    link: linkTo(chain),
-    changes: new Changes(),
-    log,
-    claimAtLeast: 1_000n,
-    gasPercent: 100n,
-    fundsGraceMs: GRACE_MS,
-    keepDataMs: KEEP_MS,
-    reorgPatienceMs: KEEP_MS,
-    finalitySeconds: 0,
-    riskTolerance: 0n,
-  })
-  const passHere = (seconds: number) => {
-    nowMs += seconds * 1000
-    meter.beat(podId)
-  }
-  const pass = async (seconds: number) => {
-    passHere(seconds)
-    await dev.anvil.control.increaseTime({ seconds })
-    await dev.anvil.control.mine({ blocks: 1 })
-  }
-  const state = async () => (await readChannel(payer, channelId(terms, place))) ?? assert.fail('no channel')
-  return { podId, terms, journal, meter, charger, log, pass, passHere, state }
+  const pods = openPaidPods(dev, { chain, payer })
+  return { ...pods, ...(await pods.startPod()) }
 }
 
 /** What the provider has, in its wallet and in the escrow's ledger. */
@@ -132,70 +36,70 @@ async function earned(): Promise<bigint> {
 }
 
 test('nothing is claimed below the threshold; above it, what is owed, and once', async () => {
-  const { podId, charger, pass, state } = await startPod()
+  const { podId, pass, state, round } = await startPod()
   await pass(10)
-  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  assert.deepEqual(await round(podId), { kind: 'go-on' })
   assert.equal((await state()).claimed, 0n)
   await pass(90)
-  await charger.review(podId)
+  await round(podId)
   assert.equal((await state()).claimed, 3_600n)
-  await charger.review(podId)
+  await round(podId)
   assert.equal((await state()).claimed, 3_600n)
 })
 
 test('settling claims the rest, closes the channel, and leaves the refund to the payer', async () => {
   const before = await earned()
-  const { podId, journal, charger, meter, pass, state } = await startPod()
+  const { podId, journal, meter, pass, state, settler } = await startPod()
   await pass(5)
   meter.stop(podId)
   journal.change(podId, { phase: 'stopped' })
-  await charger.settle(podId)
+  await settler.settle(podId)
   const { claimed, closed } = await state()
   assert.deepEqual([claimed, closed], [180n, true])
   assert.equal((await earned()) - before, 180n)
   assert.match(journal.pod(podId)?.settlement ?? '', /^0x[0-9a-f]{64}$/)
-  await charger.settle(podId)
+  await settler.settle(podId)
   assert.equal((await earned()) - before, 180n)
 })
 
 test('a close request of the payer is claimed at once, whatever the threshold, and ends the pod', async () => {
-  const { podId, terms, charger, pass, state } = await startPod()
+  const { podId, terms, pass, state, round } = await startPod()
   await pass(10)
   await requestClose(payer, terms)
-  const verdict = await charger.review(podId)
+  const verdict = await round(podId)
   assert.equal(verdict.kind === 'end' && verdict.code, 'close-requested')
   assert.equal((await state()).claimed, 360n)
 })
 
 test('a deposit that is used up suspends the pod after the grace, and a top-up within it does not', async (t) => {
-  const { podId, terms, journal, charger, pass } = await startPod()
+  const { podId, terms, journal, charger, pass, round } = await startPod()
   await pass(3_000)
-  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  assert.deepEqual(await round(podId), { kind: 'go-on' })
   const since = journal.pod(podId)?.shortOfFundsAtMs ?? assert.fail('not noticed')
   const row = journal.pod(podId) ?? assert.fail('no pod')
   assert.equal(charger.funds(row).suspendedAtMs, BigInt(since + GRACE_MS))
   await topUp(payer, terms, { deposit: DEPOSIT })
-  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  assert.deepEqual(await round(podId), { kind: 'go-on' })
   assert.equal(journal.pod(podId)?.shortOfFundsAtMs, undefined)
   await pass(3_000)
-  await charger.review(podId)
+  await round(podId)
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + GRACE_MS + 1 })
-  assert.deepEqual(await charger.review(podId), { kind: 'suspend', why: 'funds-exhausted' })
+  assert.deepEqual(await round(podId), { kind: 'suspend', why: 'funds-exhausted' })
 })
 
 test('a pod that is suspended for want of funds goes on after a top-up, and ends when its data was kept long enough', async (t) => {
-  const { podId, terms, journal, charger, meter, pass } = await startPod()
+  const { podId, terms, journal, meter, pass, round } = await startPod()
   await pass(3_000)
-  await charger.review(podId)
+  await round(podId)
   meter.stop(podId)
   journal.change(podId, { phase: 'suspended', suspension: { why: 'funds-exhausted', sinceMs: Date.now() } })
-  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  assert.deepEqual(await round(podId), { kind: 'go-on' })
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + KEEP_MS + 1 })
-  const verdict = await charger.review(podId)
+  const verdict = await round(podId)
   assert.equal(verdict.kind === 'end' && verdict.code, 'funds-exhausted')
   t.mock.timers.reset()
   await topUp(payer, terms, { deposit: DEPOSIT })
-  assert.deepEqual(await charger.review(podId), { kind: 'resume' })
+  assert.deepEqual(await round(podId), { kind: 'resume' })
 })
 
 /** Opened in the newest block, so that a reorganisation of one block removes the deposit. */
@@ -204,34 +108,34 @@ async function reorganise(depth: number): Promise<void> {
 }
 
 test('a reorganisation that removes the deposit suspends the pod, and the opening that is sent again lets it go on', async () => {
-  const { podId, journal, charger, meter, state } = await startPod()
+  const { podId, journal, meter, state, round } = await startPod()
   await reorganise(1)
   await assert.rejects(state)
   await dev.anvil.control.setAutomine(false)
   try {
-    assert.deepEqual(await charger.review(podId), { kind: 'suspend', why: 'deposit-missing' })
+    assert.deepEqual(await round(podId), { kind: 'suspend', why: 'deposit-missing' })
     meter.stop(podId)
     journal.change(podId, { phase: 'suspended', suspension: { why: 'deposit-missing', sinceMs: Date.now() } })
-    assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+    assert.deepEqual(await round(podId), { kind: 'go-on' })
     await dev.anvil.control.mine({ blocks: 1 })
   } finally {
     await dev.anvil.control.setAutomine(true)
   }
   assert.equal((await state()).deposited, DEPOSIT)
-  assert.deepEqual(await charger.review(podId), { kind: 'resume' })
+  assert.deepEqual(await round(podId), { kind: 'resume' })
 })
 
 test('a deposit that does not come back after a reorganisation ends the pod once patience is over', async (t) => {
-  const { podId, journal, charger, meter } = await startPod()
+  const { podId, journal, meter, round } = await startPod()
   // The payer spends the nonce of the opening on something else: it can never be mined again.
   await reorganise(1)
   await payer.wallet?.inTurn(async () => undefined)
   await mintTestToken(payer, { token: payer.token, to: payer.token, amount: 1n })
   meter.stop(podId)
   journal.change(podId, { phase: 'suspended', suspension: { why: 'deposit-missing', sinceMs: Date.now() } })
-  assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+  assert.deepEqual(await round(podId), { kind: 'go-on' })
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + KEEP_MS + 1 })
-  const verdict = await charger.review(podId)
+  const verdict = await round(podId)
   assert.equal(verdict.kind === 'end' && verdict.code, 'deposit-missing')
 })
 
@@ -244,31 +148,31 @@ test('a channel that an endpoint does not show, on the same chain as before, cha
 })
 
 test('a settlement that a reorganisation took back is made again', async () => {
-  const { podId, journal, charger, meter, pass, state } = await startPod()
+  const { podId, journal, meter, pass, state, settler } = await startPod()
   await pass(5)
   meter.stop(podId)
   journal.change(podId, { phase: 'stopped' })
-  await charger.settle(podId)
+  await settler.settle(podId)
   // The withdrawal of the earnings is the last block, the settlement the one before.
   await reorganise(2)
   assert.equal((await state()).closed, false)
-  await charger.checkSettled(journal.settledLately())
+  await settler.checkSettled(journal.settledLately())
   assert.deepEqual(
     journal.unsettled().map((row) => row.podId),
     [podId],
   )
-  await charger.settle(podId)
+  await settler.settle(podId)
   assert.deepEqual([(await state()).claimed, (await state()).closed], [180n, true])
   await dev.anvil.control.mine({ blocks: 70 })
-  await charger.checkSettled(journal.settledLately())
+  await settler.checkSettled(journal.settledLately())
   assert.deepEqual(journal.settledLately(), [])
 })
 
 test('what is owed above the cap is asked for, and taken by a voucher of the payer alone', async () => {
-  const { podId, terms, journal, charger, meter, state, passHere } = await startPod()
+  const { podId, terms, journal, charger, meter, state, passHere, round } = await startPod()
   passHere(100)
   await meter.receipt(journal.pod(podId) ?? assert.fail('no pod'), quoteOf(journal.pod(podId) ?? assert.fail('no pod')))
-  await charger.review(podId)
+  await round(podId)
   const row = () => journal.pod(podId) ?? assert.fail('no pod')
   assert.equal(charger.funds(row()).voucherWanted, '3600')
   const place = { terms, chainId: payer.chainId, escrow: payer.escrow }
@@ -279,7 +183,7 @@ test('what is owed above the cap is asked for, and taken by a voucher of the pay
   await assertRefused('CHANNEL_BAD_AMOUNT', /owed are 3600/, () => charger.keepVoucher(podId, high))
   await charger.keepVoucher(podId, await signVoucher(3_600n, { ...place, account }))
   assert.equal(charger.funds(row()).voucherWanted, '')
-  await charger.review(podId)
+  await round(podId)
   assert.equal((await state()).claimed, 3_600n)
 })
 
@@ -296,9 +200,9 @@ test('a thousand channels are looked at and judged in ten requests', async () =>
 })
 
 test('a channel that is closed ends the pod', async () => {
-  const { podId, terms, charger } = await startPod()
+  const { podId, terms, round } = await startPod()
   await settleClose(provider, terms)
-  const verdict = await charger.review(podId)
+  const verdict = await round(podId)
   assert.equal(verdict.kind === 'end' && verdict.code, 'channel-closed')
 })
 
@@ -309,17 +213,17 @@ for (const fault of ['status-500', 'truncated', 'not-json', 'hang-up'] as const)
       { ...dev.config, rpc: [proxy.rpc] },
       { account: dev.anvil.account(1), pollingIntervalMs: 20 },
     )
-    const { podId, journal, charger, meter, pass, state } = await startPod({ chain })
+    const { podId, journal, meter, pass, state, round, settler } = await startPod({ chain })
     await pass(100)
     proxy.fail(fault)
-    assert.deepEqual(await charger.review(podId), { kind: 'go-on' })
+    assert.deepEqual(await round(podId), { kind: 'go-on' })
     assert.equal(journal.pod(podId)?.phase, 'running')
     meter.stop(podId)
     journal.change(podId, { phase: 'stopped' })
-    await charger.settle(podId)
+    await settler.settle(podId)
     assert.equal(journal.pod(podId)?.settlement, undefined)
     proxy.fail('pass')
-    await charger.settle(podId)
+    await settler.settle(podId)
     assert.deepEqual([(await state()).claimed, (await state()).closed], [3_600n, true])
   })
 }

@@ -1,45 +1,35 @@
 /**
- * Money of running and ended pods: receipts, claims, what the chain says of each channel, the settlement. A chain that cannot
- * be asked changes nothing: no pod is ended on missing knowledge. Spec: spec/PAYMENT.md#provider.
+ * Money of running pods: receipts, and what the chain says of each channel. A chain that cannot be asked changes nothing: no pod is
+ * ended on missing knowledge. Spec: spec/PAYMENT.md#provider.
  */
 
-import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
-import { larger, smaller } from '@trusted-pods/protocol/bigints.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { smaller } from '@trusted-pods/protocol/bigints.ts'
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
-import { claim, credit, readChannels, redeem, settleClose, withdraw } from '@trusted-pods/protocol/chain/escrow.ts'
-import { capAt } from '@trusted-pods/protocol/channel/cap.ts'
+import { readChannels } from '@trusted-pods/protocol/chain/escrow.ts'
 import type { ChannelState } from '@trusted-pods/protocol/channel/check-channel.ts'
-import { fromProtoChannel, type OpenedChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
-import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
 import { type Voucher, verifyVoucher } from '@trusted-pods/protocol/channel/voucher.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import {
-  type ExitState,
-  type FundsSchema,
-  PaymentChannelSchema,
-  type Receipt,
-} from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
+import type { ExitState, FundsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { Changes } from './changes.ts'
+import { channelOf } from './channel-of.ts'
 import { type ChannelView, viewChannels } from './channel-view.ts'
-import { type ClaimPolicy, isWorthClaiming } from './claim-policy.ts'
+import { claimLimit, remember } from './claimable.ts'
 import { type ConfirmationPolicy, neededLevel } from './confirmation-policy.ts'
 import { rebroadcast, wasReorganised } from './deposit-watch.ts'
 import type { Journal } from './journal.ts'
 import type { Meter } from './meter.ts'
 import type { PodRow, Suspension } from './pod-row.ts'
 import { quoteOf } from './quoted.ts'
+import { isExposed } from './unlock-window.ts'
 
-/** Settlement of a channel that somebody else closed: there is no transaction of ours. */
-const CLOSED_ELSEWHERE = '0x'
-/** A reorganisation that removes a block this deep is none that any chain of ours has seen; the settlement is then for good. */
-const FINAL_DEPTH = 64n
 /** Between two looks for a deposit that is not deep enough yet. */
 const CONFIRM_POLL_MS = 2_000
 
-export interface ChargerParts extends ClaimPolicy, ConfirmationPolicy {
+export interface ChargerParts extends ConfirmationPolicy {
   readonly journal: Journal
   readonly meter: Meter
   readonly link: ChainLink
@@ -64,8 +54,8 @@ const GO_ON: ChargeVerdict = { kind: 'go-on' }
 
 export class Charger {
   readonly #parts: ChargerParts
-  /** One money action per channel at a time. */
-  readonly #busy = new Map<string, Promise<unknown>>()
+  /** When the chain last answered, by `performance.now()`. */
+  #seenAtMs = performance.now()
   /** Pods whose receipts are above their cap, as of the last look. */
   readonly #aboveCap = new Set<string>()
 
@@ -86,28 +76,49 @@ export class Charger {
   /** All channels at one look; undefined: the chain cannot be asked. */
   async look(podIds: readonly string[]): Promise<ChannelView | undefined> {
     try {
-      return podIds.length === 0 ? undefined : await viewChannels(this.#parts.link.require(), podIds)
+      if (podIds.length === 0) return undefined
+      const view = await viewChannels(this.#parts.link.require(), podIds)
+      this.#seenAtMs = performance.now()
+      return view
     } catch (error) {
       this.#parts.log.warn('channels not visible', { pods: podIds.length, reason: String(error) })
+      this.#warnOfExposure(podIds)
       return undefined
     }
   }
 
-  /** Claims when it is worth it, and says whether the pod may go on; a claim that fails changes neither. */
-  async review(podId: string, seen?: ChannelView): Promise<ChargeVerdict> {
-    return this.#alone(podId, async () => {
-      const view = seen ?? (await this.look([podId]))
-      const row = this.#parts.journal.pod(podId)
-      if (!row || !view || row.phase === 'stopping') return GO_ON
-      const state = view.states.get(podId)
-      if (!state) return this.#judgeMissing(row, view.chain)
-      this.#remember(row, state)
-      if (state.closed) return { kind: 'end', code: 'channel-closed', message: 'the payment channel is closed' }
-      await this.#tryClaim(podId, state, view)
-      if (state.closeAt !== 0)
-        return { kind: 'end', code: 'close-requested', message: 'the payer asked to close the channel' }
-      return this.#judgeFunds(podId)
+  /** Nothing can be claimed on a chain that cannot be asked: whoever runs this provider has to find another endpoint in time. */
+  #warnOfExposure(podIds: readonly string[]): void {
+    const { journal, log } = this.#parts
+    const unseenSeconds = Math.floor((performance.now() - this.#seenAtMs) / 1000)
+    const rows = podIds.map((podId) => journal.pod(podId)).filter((row) => row !== undefined)
+    const exposed = rows.filter((row) => isExposed(channelOf(row).terms, unseenSeconds))
+    if (exposed.length === 0) return
+    const unclaimed = exposed.reduce((sum, row) => sum + this.#unclaimed(row), 0n)
+    log.error('the chain was not seen for so long that payers may be refunded before a claim', {
+      pods: exposed.length,
+      unseenSeconds,
+      unclaimed: unclaimed.toString(),
     })
+  }
+
+  #unclaimed(row: PodRow): bigint {
+    return smaller(this.#parts.meter.owed(row, quoteOf(row)), row.deposited) - row.claimed
+  }
+
+  /** Whether the pod may go on. */
+  async review(podId: string, seen?: ChannelView): Promise<ChargeVerdict> {
+    const view = seen ?? (await this.look([podId]))
+    const row = this.#parts.journal.pod(podId)
+    if (!row || !view || row.phase === 'stopping' || row.endedAtMs !== undefined) return GO_ON
+    const state = view.states.get(podId)
+    if (!state) return await this.#judgeMissing(row, view.chain)
+    remember(row, state, this.#parts)
+    if (state.closed) return { kind: 'end', code: 'channel-closed', message: 'the payment channel is closed' }
+    this.#noteCap(row, state, view)
+    if (state.closeAt !== 0)
+      return { kind: 'end', code: 'close-requested', message: 'the payer asked to close the channel' }
+    return this.#judgeFunds(podId)
   }
 
   /**
@@ -173,78 +184,6 @@ export class Charger {
     return row.voucher && row.voucher.cumulative >= receipt.cumulative ? undefined : receipt.cumulative
   }
 
-  /** Claims the rest of an ended pod, lets its channel go and takes the earnings out; tried again by the caller until it holds. */
-  async settle(podId: string): Promise<void> {
-    await this.#alone(podId, async () => {
-      try {
-        await this.#settle(podId)
-      } catch (error) {
-        this.#parts.log.warn('channel not settled yet', { pod: podId, reason: String(error) })
-      }
-    })
-  }
-
-  /** Whether settlements still hold: one that a reorganisation has taken back is to be made again. */
-  async checkSettled(rows: readonly PodRow[]): Promise<void> {
-    const { journal, link, log } = this.#parts
-    const view = await this.look(rows.map(({ podId }) => podId))
-    if (!view) return
-    const height = await link.require().public.getBlockNumber()
-    for (const { podId, settledBlock = height } of rows) {
-      const state = view.states.get(podId)
-      if (state && !state.closed) {
-        log.warn('a settlement is gone from the chain: it is made again', { pod: podId })
-        journal.change(podId, { settlement: null })
-      } else if (state && height - settledBlock >= FINAL_DEPTH) journal.change(podId, { settledForGood: true })
-    }
-  }
-
-  async #settle(podId: string): Promise<void> {
-    const { journal, link, log } = this.#parts
-    const row = journal.pod(podId)
-    if (!row || row.settlement) return
-    const view = await viewChannels(link.require(), [podId])
-    const { chain } = view
-    const { terms } = channelOf(row)
-    const state = view.states.get(podId)
-    if (!state) return await this.#seekChannel(row, chain)
-    const settledBlock = await chain.public.getBlockNumber()
-    if (state.closed)
-      return journal.change(podId, { settlement: CLOSED_ELSEWHERE, settledBlock, claimed: state.claimed })
-    this.#remember(row, state)
-    await this.#redeem(podId, state, view)
-    const receipt = await this.#claimable(podId, state, view)
-    const { transaction, blockNumber } = await settleClose(
-      chain,
-      terms,
-      receipt && BigInt(receipt.cumulative) > state.claimed ? { receipt } : {},
-    )
-    const claimed = receipt ? larger(BigInt(receipt.cumulative), state.claimed) : state.claimed
-    journal.change(podId, { settlement: transaction, settledBlock: blockNumber, claimed })
-    log.info('channel settled', { pod: podId, cumulative: claimed.toString(), transaction })
-    await this.#takeEarnings(chain, terms)
-  }
-
-  /** A node that lags shows no channel: what is not seen is not settled. After a reorganisation the opening is sent again. */
-  async #seekChannel({ opening }: PodRow, chain: Chain): Promise<never> {
-    if (opening && (await wasReorganised(chain, opening))) await rebroadcast(chain, opening)
-    throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the chain does not show the channel')
-  }
-
-  /** The earnings stay safe in the escrow's ledger when this fails; the next settlement takes them along. */
-  async #takeEarnings(chain: Chain, { provider, token }: ChannelTerms): Promise<void> {
-    try {
-      if ((await credit(chain, { account: provider, token })) > 0n) await withdraw(chain, { token })
-    } catch (error) {
-      this.#parts.log.warn('earnings not withdrawn yet', { reason: String(error) })
-    }
-  }
-
-  /** As the chain has it now: a reorganisation can take back a claim or a top-up. */
-  #remember({ podId }: PodRow, { deposited, claimed }: ChannelState): void {
-    this.#parts.journal.change(podId, { deposited, claimed })
-  }
-
   async #statesAt(row: PodRow, blockTag: 'latest' | 'safe' | 'finalized') {
     const { link, log } = this.#parts
     try {
@@ -255,55 +194,10 @@ export class Charger {
     }
   }
 
-  async #tryClaim(podId: string, state: ChannelState, view: ChannelView): Promise<void> {
-    try {
-      await this.#redeem(podId, state, view)
-      await this.#claim(podId, state, view)
-    } catch (error) {
-      this.#parts.log.warn('not claimed yet', { pod: podId, reason: String(error) })
-    }
-  }
-
-  /** Claims what the newest receipt and the cap allow, when it is worth its gas. */
-  async #claim(podId: string, state: ChannelState, view: ChannelView): Promise<void> {
-    const { journal, log } = this.#parts
-    const receipt = await this.#claimable(podId, state, view)
-    const row = journal.pod(podId)
-    if (!row || !receipt) return
-    const cumulative = BigInt(receipt.cumulative)
-    const situation = { unclaimed: cumulative - row.claimed, gasPrice: view.gasPrice, closing: state.closeAt !== 0 }
-    if (!isWorthClaiming(this.#parts, situation)) return
-    const { transaction } = await claim(view.chain, channelOf(row).terms, { receipt })
-    journal.change(podId, { claimed: cumulative })
-    log.info('claimed', { pod: podId, cumulative: cumulative.toString(), transaction })
-  }
-
-  /** Takes by the payer's voucher what is owed above the cap. */
-  async #redeem(podId: string, state: ChannelState, { chain, pendingSeconds, gasPrice }: ChannelView): Promise<void> {
-    const { journal, meter, log } = this.#parts
-    const row = journal.pod(podId)
-    if (!row?.voucher) return
-    const { terms } = channelOf(row)
-    const { cumulative } = row.voucher
-    const reach = smaller(smaller(meter.owed(row, quoteOf(row)), state.deposited), cumulative)
-    if (reach < cumulative || capAt(terms, state, pendingSeconds) >= cumulative) return
-    const situation = { unclaimed: cumulative - row.claimed, gasPrice, closing: row.phase !== 'running' }
-    if (!isWorthClaiming(this.#parts, situation)) return
-    const { transaction } = await redeem(chain, terms, { voucher: row.voucher })
-    journal.change(podId, { claimed: cumulative })
-    log.info('voucher redeemed', { pod: podId, cumulative: cumulative.toString(), transaction })
-  }
-
-  /** A receipt for what is owed, as far as the cap at the pending block and the deposit on the chain reach. */
-  async #claimable(podId: string, state: ChannelState, view: ChannelView): Promise<Receipt | undefined> {
-    const { journal, meter } = this.#parts
-    const row = journal.pod(podId)
-    if (!row || meter.runningSeconds(podId) === 0n) return undefined
-    const quote = quoteOf(row)
-    const cap = smaller(capAt(channelOf(row).terms, state, view.pendingSeconds), state.deposited)
-    if (smaller(meter.owed(row, quote), state.deposited) > cap) this.#aboveCap.add(podId)
-    else this.#aboveCap.delete(podId)
-    return meter.receipt(row, quote, { atMost: cap })
+  #noteCap(row: PodRow, state: ChannelState, { pendingSeconds }: ChannelView): void {
+    const owed = smaller(this.#parts.meter.owed(row, quoteOf(row)), state.deposited)
+    if (owed > claimLimit(row, state, pendingSeconds)) this.#aboveCap.add(row.podId)
+    else this.#aboveCap.delete(row.podId)
   }
 
   /** The chain shows no channel where there was one. */
@@ -340,17 +234,6 @@ export class Charger {
     if (!row.suspension || Date.now() - row.suspension.sinceMs < keepDataMs) return GO_ON
     return { kind: 'end', code: 'funds-exhausted', message: `the deposit of ${row.deposited} base units is used up` }
   }
-
-  async #alone<T>(podId: string, act: () => Promise<T>): Promise<T> {
-    const before = this.#busy.get(podId) ?? Promise.resolve()
-    const mine = before.then(act, act)
-    this.#busy.set(podId, mine)
-    try {
-      return await mine
-    } finally {
-      if (this.#busy.get(podId) === mine) this.#busy.delete(podId)
-    }
-  }
 }
 
 function closing(): TrustedPodsError {
@@ -358,9 +241,4 @@ function closing(): TrustedPodsError {
     'CHANNEL_CLOSING',
     'the channel was closed, or a close was requested, before the pod started',
   )
-}
-
-/** The channel that pays for a pod. */
-export function channelOf(row: PodRow): OpenedChannel {
-  return fromProtoChannel(fromBinary(PaymentChannelSchema, row.channel))
 }

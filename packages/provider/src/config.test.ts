@@ -38,6 +38,20 @@ test('the places of images are the publisher alone unless the operator says more
   })
 })
 
+test('GPUs are named one by one, with their model and how the engine hands them over', () => {
+  const { gpus } = parse(`${example}
+gpus:
+  left: {model: H100, nvidia: GPU-8f2c}
+  right: {model: H100, cdi: nvidia.com/gpu=1}
+  old: {nodes: [/dev/dri/renderD128], control: [/dev/kfd]}`)
+  assert.deepEqual(gpus, [
+    { id: 'left', model: 'H100', access: { kind: 'nvidia', id: 'GPU-8f2c' } },
+    { id: 'right', model: 'H100', access: { kind: 'cdi', name: 'nvidia.com/gpu=1' } },
+    { id: 'old', model: '', access: { kind: 'nodes', paths: ['/dev/dri/renderD128'], control: ['/dev/kfd'] } },
+  ])
+  assert.deepEqual(parse(example).gpus, [])
+})
+
 const MISTAKES: [name: string, change: (text: string) => string, message: RegExp][] = [
   ['an unknown key', (text) => `${text}\nlisten2: []`, /listen2 is unknown/],
   ['an unknown term', (text) => `${text}\nterms: {quoteMinutes: 5}`, /terms\.quoteMinutes is unknown/],
@@ -63,6 +77,20 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
     (text) => `${text}\nterms: {minUnlockDelaySeconds: 0}`,
     /minUnlockDelaySeconds must be a whole number from 900/,
   ],
+  ['a GPU that says not how', (text) => `${text}\ngpus: {a: {model: H100}}`, /gpus\.a\.nvidia, cdi or nodes says how/],
+  [
+    'a GPU in two ways',
+    (text) => `${text}\ngpus: {a: {nvidia: 0, cdi: 'nvidia.com/gpu=0'}}`,
+    /gpus\.a\.nvidia, cdi or nodes says how/,
+  ],
+  ['a node elsewhere', (text) => `${text}\ngpus: {a: {nodes: [/etc/passwd]}}`, /gpus\.a\.nodes must be paths below/],
+  ['a way out of /dev', (text) => `${text}\ngpus: {a: {nodes: [/dev/../etc/shadow]}}`, /nodes must be paths below/],
+  ['a CDI name that is none', (text) => `${text}\ngpus: {a: {cdi: gpu0}}`, /gpus\.a\.cdi must be vendor/],
+  [
+    'one device under two names',
+    (text) => `${text}\ngpus: {a: {nodes: [/dev/x, /dev/y]}, b: {nodes: [/dev/y]}}`,
+    /gpus\.b is the same device as a/,
+  ],
   ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
   ['a URL that is none', (text) => `${text}\nendorsements: {kds: kds.example}`, /endorsements\.kds must be an http/],
   ['an unknown maker', (text) => `${text}\nendorsements: {arm: 'https://a.example'}`, /endorsements\.arm is unknown/],
@@ -77,7 +105,7 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
   [
     'GPUs, which are not given out yet',
     (text) => text.replace('cpu: 14', 'cpu: 14, nvidia.com/gpu: 1'),
-    /nvidia\.com\/gpu cannot be offered yet/,
+    /nvidia\.com\/gpu are offered one by one: name each under gpus/,
   ],
   ['no YAML', () => 'a: [', /tpodserver\.yaml: /],
   ['an alias', (text) => text.replace('cpu: 14', 'cpu: &x 14, storage: *x'), /alias|duplicat|unique/i],

@@ -12,6 +12,8 @@ import type { Address } from 'viem'
 import { ENDORSEMENT_URLS } from './attester/endorsements/endorsements.ts'
 import type { EndorsementUrls } from './attester/endorsements/stapled.ts'
 import { ATTESTER_KINDS, type AttesterKind } from './attester/open-attester.ts'
+import { readGpus } from './config-gpus.ts'
+import { type Device, GPU } from './devices.ts'
 import { type ImagePlaces, readImagePlaces } from './image-config.ts'
 
 export interface ProviderConfig {
@@ -40,6 +42,8 @@ export interface ProviderConfig {
   /** Quantities offered, by resource name and model or class. */
   readonly capacity: readonly ResourceAmount[]
   readonly images: ImagePlaces
+  /** Offered one by one. */
+  readonly gpus: readonly Device[]
   readonly terms: Terms
 }
 
@@ -69,6 +73,7 @@ export interface Terms {
   readonly coinPrice?: bigint
   /** Most of a claim that its gas may cost. */
   readonly gasPercent: bigint
+  readonly claimEverySeconds: number
   readonly fundsGraceSeconds: number
   readonly keepDataSeconds: number
   readonly reorgPatienceSeconds: number
@@ -85,7 +90,6 @@ export interface Terms {
   readonly diskReserveBytes: number
 }
 
-const GPU = 'nvidia.com/gpu'
 const DAY_SECONDS = 24 * 3600
 const GIB = 1024 ** 3
 
@@ -123,6 +127,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     'prices',
     'capacity',
     'images',
+    'gpus',
     'terms',
   )
   const folder = dirname(path)
@@ -146,6 +151,7 @@ export function parseProviderConfig(text: string, path: string): ProviderConfig 
     pricesFile: resolve(folder, root.text('prices')),
     capacity: readCapacity(required(root, 'capacity')),
     images: readImagePlaces(root),
+    gpus: readGpus(root),
     terms: readTerms(root),
   }
 }
@@ -216,7 +222,7 @@ function readChain(chain: ConfigSection): ChainPlace {
 
 /** A quantity, or quantities by model or class as in a price list. */
 function readCapacity(section: ConfigSection): ResourceAmount[] {
-  if (section.value(GPU) !== undefined) section.fail(GPU, 'cannot be offered yet: devices are not given out one by one')
+  if (section.value(GPU) !== undefined) section.fail(GPU, 'are offered one by one: name each under gpus')
   return section.keys().flatMap((name) => {
     const unit = name === 'cpu' ? 'milli' : 'one'
     if (typeof section.value(name) !== 'object')
@@ -249,6 +255,7 @@ function readTerms(root: ConfigSection): Terms {
     'claimAtLeast',
     'coinPrice',
     'gasPercent',
+    'claimEverySeconds',
     'fundsGraceSeconds',
     'keepDataSeconds',
     'reorgPatienceSeconds',
@@ -273,6 +280,7 @@ function readTerms(root: ConfigSection): Terms {
     claimAtLeast: BigInt(integer('claimAtLeast', 100_000, Number.MAX_SAFE_INTEGER)),
     ...(coinPrice > 0 && { coinPrice: BigInt(coinPrice) }),
     gasPercent: BigInt(integer('gasPercent', 5, 100)),
+    claimEverySeconds: integer('claimEverySeconds', DAY_SECONDS, 30 * DAY_SECONDS, 60),
     keepDataSeconds: integer('keepDataSeconds', 3 * DAY_SECONDS, 365 * DAY_SECONDS, 0),
     reorgPatienceSeconds: integer('reorgPatienceSeconds', 3600, 30 * DAY_SECONDS),
     finalitySeconds: integer('finalitySeconds', 900, 30 * DAY_SECONDS, 0),

@@ -29,6 +29,7 @@ function newPod(fields: Partial<NewPod> = {}): NewPod {
     channel: new Uint8Array([5]),
     deposited: 10n ** 30n,
     acceptedAtMs: 1_000,
+    devices: [{ id: 'a', model: 'H100', access: { kind: 'nvidia', id: '0' }, container: 'web' }],
     ...fields,
   }
 }

@@ -7,9 +7,10 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import type { CursorStore } from '@trusted-pods/protocol/chain/cursor.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { cursorIn } from './journal-cursor.ts'
+import { type TrafficStore, trafficIn } from './journal-traffic.ts'
 import { type Phase, type PodRow, type Suspension, toPodRow } from './pod-row.ts'
 
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 const SCHEMA = `
 CREATE TABLE pods (
   pod_id TEXT PRIMARY KEY,
@@ -49,7 +50,7 @@ CREATE TABLE receipts (
 ) STRICT;
 `
 
-/** What came after the first version, so that a journal of that time is brought along. */
+/** What came after each version, so that a journal of that time is brought along. */
 const SINCE_VERSION_1 = `
 ALTER TABLE pods ADD COLUMN suspended_for TEXT;
 ALTER TABLE pods ADD COLUMN suspended_at INTEGER;
@@ -63,21 +64,39 @@ ALTER TABLE pods ADD COLUMN settled_for_good INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE cursor (number TEXT PRIMARY KEY, hash TEXT NOT NULL, place INTEGER NOT NULL) STRICT;
 `
 
+const SINCE_VERSION_2 = `
+ALTER TABLE pods ADD COLUMN claimed_at INTEGER;
+ALTER TABLE pods ADD COLUMN resumed_at INTEGER;
+ALTER TABLE pods ADD COLUMN devices TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE traffic (
+  pod_id TEXT PRIMARY KEY REFERENCES pods,
+  egress TEXT NOT NULL,
+  ingress TEXT NOT NULL,
+  epoch TEXT NOT NULL,
+  seen_egress TEXT NOT NULL,
+  seen_ingress TEXT NOT NULL
+) STRICT;
+`
+
 /** What a row is made with. */
-export type NewPod = Omit<
-  PodRow,
-  | 'phase'
-  | 'reason'
-  | 'images'
-  | 'claimed'
-  | 'fetchedBytes'
-  | 'settlement'
-  | 'settledBlock'
-  | 'shortOfFundsAtMs'
-  | 'endedAtMs'
-  | 'suspension'
-  | 'voucher'
->
+export type NewPod = Partial<Pick<PodRow, 'devices'>> &
+  Omit<
+    PodRow,
+    | 'phase'
+    | 'reason'
+    | 'images'
+    | 'devices'
+    | 'claimed'
+    | 'claimedAtMs'
+    | 'resumedAtMs'
+    | 'fetchedBytes'
+    | 'settlement'
+    | 'settledBlock'
+    | 'shortOfFundsAtMs'
+    | 'endedAtMs'
+    | 'suspension'
+    | 'voucher'
+  >
 
 /** What no two pods share. */
 export type PodNames = Pick<PodRow, 'podId' | 'termsPodId' | 'publisher' | 'idempotencyKey'>
@@ -88,6 +107,8 @@ export interface PodChange {
   reason?: { code: string; message: string }
   deposited?: bigint
   claimed?: bigint
+  claimedAtMs?: number
+  resumedAtMs?: number
   fetchedBytes?: number
   shortOfFundsAtMs?: number | null
   suspension?: Suspension | null
@@ -128,7 +149,7 @@ export class Journal implements Disposable {
         `${path} is of version ${version}, this program reads ${SCHEMA_VERSION}`,
       )
     }
-    const missing = `${version < 1 ? SCHEMA : ''} ${version < 2 ? SINCE_VERSION_1 : ''}`
+    const missing = [SCHEMA, SINCE_VERSION_1, SINCE_VERSION_2].slice(version).join(' ')
     this.#db.exec(`BEGIN; ${missing} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)
   }
 
@@ -147,8 +168,8 @@ export class Journal implements Disposable {
     this.requireUnused(pod)
     this.#db
       .prepare(
-        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at, opening_block, opening_hash, opening_raw)
-         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO pods (pod_id, terms_pod_id, publisher, idempotency_key, request_digest, phase, pod, quote, channel, deposited, accepted_at, opening_block, opening_hash, opening_raw, devices)
+         VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         pod.podId,
@@ -164,6 +185,7 @@ export class Journal implements Disposable {
         pod.opening?.blockNumber.toString() ?? null,
         pod.opening?.blockHash ?? null,
         pod.opening?.raw ?? null,
+        JSON.stringify(pod.devices ?? []),
       )
   }
 
@@ -183,6 +205,8 @@ export class Journal implements Disposable {
     if (change.reason) columns.push(['reason_code', change.reason.code], ['reason', change.reason.message])
     if (change.deposited !== undefined) columns.push(['deposited', change.deposited.toString()])
     if (change.claimed !== undefined) columns.push(['claimed', change.claimed.toString()])
+    if (change.claimedAtMs !== undefined) columns.push(['claimed_at', change.claimedAtMs])
+    if (change.resumedAtMs !== undefined) columns.push(['resumed_at', change.resumedAtMs])
     if (change.fetchedBytes !== undefined) columns.push(['fetched_bytes', change.fetchedBytes])
     if (change.shortOfFundsAtMs !== undefined) columns.push(['short_of_funds_at', change.shortOfFundsAtMs])
     if (change.suspension !== undefined)
@@ -283,6 +307,11 @@ export class Journal implements Disposable {
   /** How far the chain was followed. */
   get cursor(): CursorStore {
     return cursorIn(this.#db)
+  }
+
+  /** What pods sent and received. */
+  get traffic(): TrafficStore {
+    return trafficIn(this.#db)
   }
 
   [Symbol.dispose](): void {

@@ -2,7 +2,7 @@
  * Whether the provider wants to be found, and what it last said of itself: files in the state folder, so that `register` and
  * `unregister` hold for a provider that runs, and for its next start.
  */
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode } from '@trusted-pods/platform/error-code.ts'
 
@@ -25,9 +25,26 @@ export function openListing(stateDir: string): Listing {
       if (wanted) await rm(marker, { force: true })
       else await writeFile(marker, 'Written by tpodserver unregister, removed by tpodserver register.\n')
     },
-    lastRecord: async () => ((await exists(record)) ? await readFile(record) : undefined),
-    keepRecord: (bytes) => writeFile(record, bytes),
+    lastRecord: () => readIfThere(record),
+    keepRecord: (bytes) => writeWhole(record, bytes),
   }
+}
+
+/** `register` and `unregister` run beside the provider: a file that is gone between two calls is one that is not there. */
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Nobody reads half a record. */
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const fresh = `${path}.${process.pid}`
+  await writeFile(fresh, bytes)
+  await rename(fresh, path)
 }
 
 async function exists(path: string): Promise<boolean> {

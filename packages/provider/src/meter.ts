@@ -18,6 +18,7 @@ import {
 } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import { cost, counters } from '@trusted-pods/protocol/pricing/price.ts'
 import type { OpenedQuote } from '@trusted-pods/protocol/pricing/quote.ts'
+import { EGRESS, INGRESS } from '@trusted-pods/protocol/pricing/resources.ts'
 import type { LocalAccount } from 'viem'
 import type { BootClock } from './boot-clock.ts'
 import type { Journal } from './journal.ts'
@@ -76,7 +77,7 @@ export class Meter {
   /** A receipt for all so far, at most the deposit and `atMost`; stored before it is returned, the last one when nothing was added. */
   async receipt(row: PodRow, quote: OpenedQuote, { atMost, exit }: ReceiptOptions = {}): Promise<Receipt> {
     const { journal, account } = this.#parts
-    const usage = usageOf(row.termsPodId, quote, this.runningSeconds(row.podId), exit)
+    const usage = this.#usageOf(row, quote, exit)
     const most = atMost !== undefined && atMost < row.deposited ? atMost : row.deposited
     const last = journal.lastReceipt(row.podId)
     const cumulative = smaller(priceOf(quote, usage), most)
@@ -91,7 +92,23 @@ export class Meter {
 
   /** What the pod would owe without regard to its deposit. */
   owed(row: PodRow, quote: OpenedQuote): bigint {
-    return priceOf(quote, usageOf(row.termsPodId, quote, this.runningSeconds(row.podId)))
+    return priceOf(quote, this.#usageOf(row, quote))
+  }
+
+  #usageOf(row: PodRow, quote: OpenedQuote, exit?: ExitState): Usage {
+    const { egressBytes, ingressBytes } = this.#parts.journal.traffic.total(row.podId)
+    const runningSeconds = this.runningSeconds(row.podId)
+    const usage = [
+      { name: EGRESS, selector: '', quantity: egressBytes },
+      { name: INGRESS, selector: '', quantity: ingressBytes },
+    ]
+    return create(UsageSchema, {
+      podId: fromHex(row.termsPodId) ?? new Uint8Array(),
+      counters: counters(quote.resources, quote.pricing, runningSeconds, { usage }),
+      runningSeconds,
+      readAtMs: BigInt(Date.now()),
+      ...(exit && { exit }),
+    })
   }
 }
 
@@ -100,16 +117,6 @@ export interface ReceiptOptions {
   readonly atMost?: bigint
   /** How the pod ended: its last receipt says so. */
   readonly exit?: ExitState
-}
-
-function usageOf(termsPodId: string, quote: OpenedQuote, runningSeconds: bigint, exit?: ExitState): Usage {
-  return create(UsageSchema, {
-    podId: fromHex(termsPodId) ?? new Uint8Array(),
-    counters: counters(quote.resources, quote.pricing, runningSeconds),
-    runningSeconds,
-    readAtMs: BigInt(Date.now()),
-    ...(exit && { exit }),
-  })
 }
 
 function priceOf(quote: OpenedQuote, usage: Usage): bigint {

@@ -39,8 +39,9 @@ function keeperWorld() {
     charger: {
       requireOpen: async () => {},
       finalReceipt: async () => {},
-      settle: async (podId) => void settled.push(podId),
     },
+    traffic: { count: async () => {}, forget: () => {} },
+    settler: { settle: async (podId) => void settled.push(podId) },
     intake: {
       fetch: async () => 0,
       hasSources: () => false,
@@ -234,4 +235,22 @@ test('a pod is not started again while it is still being taken down', async () =
   keeper.resume(A)
   await until(A, 'running')
   assert.ok(runtime.pods.has(A))
+})
+
+test('a pod that cannot go on after a suspension is suspended again, its data kept, until it can', async () => {
+  const { journal, runtime, keeper, until, run, settled } = keeperWorld()
+  await run(A)
+  await keeper.suspend(A, 'funds-exhausted')
+  runtime.fail('apply')
+  keeper.resume(A)
+  assert.equal(journal.pod(A)?.phase, 'starting')
+  await until(A, 'suspended')
+  assert.deepEqual([runtime.volumes.has(A), settled], [true, []])
+  // Not before it is down again: the next review asks anew.
+  while (journal.pod(A)?.phase === 'suspended') {
+    keeper.resume(A)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await until(A, 'running')
+  assert.deepEqual([runtime.volumes.has(A), settled], [true, []])
 })

@@ -19,12 +19,16 @@ import { httpRoutes, toPodSpec } from './pod-spec.ts'
 import { type StartParts, startPod } from './pod-start.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import type { ImageRef, PodObservation } from './runtime/pod-runtime.ts'
+import type { Settler } from './settler.ts'
+import type { TrafficMeter } from './traffic-meter.ts'
 
 export interface KeeperParts extends Omit<StartParts, 'images'> {
   readonly front: Pick<Front, 'setRoute' | 'pauseRoute' | 'removeRoute'>
   readonly meter: Pick<Meter, 'start' | 'pause' | 'stop'>
   readonly intake: Pick<ImageIntake, 'fetch' | 'hasSources' | 'open' | 'forget'>
-  readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt' | 'settle'>
+  readonly charger: Pick<Charger, 'requireOpen' | 'finalReceipt'>
+  readonly settler: Pick<Settler, 'settle'>
+  readonly traffic: Pick<TrafficMeter, 'count' | 'forget'>
 }
 
 /** Why a pod is ended: a word of ours, or an error code for a failure. */
@@ -80,7 +84,8 @@ export class PodKeeper {
     const { journal, changes, log } = this.#parts
     // The next review asks again.
     if (this.#ending.has(podId) || this.#suspending.has(podId)) return
-    if (!journal.advance(podId, ['suspended'], 'starting', { suspension: null, shortOfFundsAtMs: null })) return
+    const change = { suspension: null, shortOfFundsAtMs: null, resumedAtMs: Date.now() }
+    if (!journal.advance(podId, ['suspended'], 'starting', change)) return
     log.info('pod goes on', { pod: podId })
     changes.notify(podId)
     this.#bringUp(podId)
@@ -186,7 +191,7 @@ export class PodKeeper {
     }
     if (!this.#restarts.allows(row.podId)) return undefined
     this.#restarts.attempted(row.podId)
-    return this.#parts.runtime.apply(toPodSpec(row.podId, pod, row.images), { signal })
+    return this.#parts.runtime.apply(toPodSpec(pod, row), { signal })
   }
 
   #serve(row: PodRow, { address }: PodObservation): void {
@@ -199,11 +204,22 @@ export class PodKeeper {
   #fail(podId: string, error: unknown): void {
     const reason = error instanceof TrustedPodsError ? { code: error.code, message: error.message } : INTERNAL
     this.#parts.log.error('pod failed', { pod: podId, code: reason.code, reason: String(error) })
-    this.#background(this.end(podId, reason), podId)
+    const hasRun = this.#parts.journal.pod(podId)?.resumedAtMs !== undefined
+    this.#background(hasRun ? this.#suspendAgain(podId) : this.end(podId, reason), podId)
+  }
+
+  /** Of one that was to go on the data is kept, whatever went wrong: the next review lets it try again. */
+  async #suspendAgain(podId: string): Promise<void> {
+    const { journal, changes } = this.#parts
+    const suspension = { why: 'funds-exhausted', sinceMs: Date.now() } as const
+    const row = journal.advance(podId, STARTING_PHASES, 'suspended', { suspension })
+    if (!row) return
+    changes.notify(podId)
+    await this.#carryOut(row)
   }
 
   async #endNow(podId: string, reason: EndReason): Promise<void> {
-    const { journal, charger, changes, log } = this.#parts
+    const { journal, settler, changes, log } = this.#parts
     const row = journal.advance(podId, LIVE_PHASES, 'stopping', {
       reason: { code: reason.code, message: boundText(reason.message) },
     })
@@ -215,7 +231,7 @@ export class PodKeeper {
     const phase = isErrorCode(row.reason?.code ?? '') ? 'failed' : 'stopped'
     journal.advance(podId, ['stopping'], phase, { endedAtMs: Date.now(), forget: true })
     changes.notify(podId)
-    await charger.settle(podId)
+    await settler.settle(podId)
     changes.notify(podId)
     this.#background(
       this.#images.prune(this.#parts.runtime, () => this.#imagesInUse()),
@@ -235,6 +251,7 @@ export class PodKeeper {
     await intake.forget(row.podId)
     this.#sources.delete(row.podId)
     this.#restarts.forget(row.podId)
+    this.#parts.traffic.forget(row.podId)
   }
 
   /** Takes a suspended pod down, once at a time. */
@@ -254,6 +271,8 @@ export class PodKeeper {
     meter.stop(row.podId)
     for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.pauseRoute(host, row.podId)
     await runtime.remove(row.podId, { volumes: false })
+    // Once nothing passes any more, and before its counters go with its volumes.
+    await this.#parts.traffic.count(row.podId)
   }
 
   /** What had exited by itself, as far as the runtime can say. */

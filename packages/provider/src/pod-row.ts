@@ -3,6 +3,7 @@ import type { SQLOutputValue } from 'node:sqlite'
 import { fromBinary } from '@bufbuild/protobuf'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { type Pod, PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import type { GivenDevice } from './devices.ts'
 
 /**
  * Forward: accepted to running, then stopping, stopped; or failed from any of the first four. A running pod may be suspended, its
@@ -50,6 +51,8 @@ export interface PodRow {
   pod?: Uint8Array
   /** The runtime's names of its images, by container; empty before they are opened. */
   images: string[]
+  /** GPUs that are its own as long as it lives. */
+  devices: readonly GivenDevice[]
   /** The encoded SignedQuote. */
   quote: Uint8Array
   /** The encoded PaymentChannel. */
@@ -58,6 +61,8 @@ export interface PodRow {
   deposited: bigint
   /** Base units, as last seen on the chain. */
   claimed: bigint
+  /** When a claim of ours was last mined, Unix milliseconds. */
+  claimedAtMs?: number
   fetchedBytes: number
   /** When the deposit was found used up, Unix milliseconds. */
   shortOfFundsAtMs?: number
@@ -72,6 +77,8 @@ export interface PodRow {
   /** Height of the chain when it was seen settled. */
   settledBlock?: bigint
   acceptedAtMs: number
+  /** When it was last let go on after a suspension, Unix milliseconds. */
+  resumedAtMs?: number
   endedAtMs?: number
 }
 
@@ -100,10 +107,12 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     ...(row.reason_code !== null && { reason: { code: String(row.reason_code), message: String(row.reason) } }),
     ...(row.pod !== null && { pod: row.pod as Uint8Array }),
     images: JSON.parse(String(row.images)),
+    devices: JSON.parse(String(row.devices)),
     quote: row.quote as Uint8Array,
     channel: row.channel as Uint8Array,
     deposited: BigInt(String(row.deposited)),
     claimed: BigInt(String(row.claimed)),
+    ...(row.claimed_at !== null && { claimedAtMs: Number(row.claimed_at) }),
     fetchedBytes: Number(row.fetched_bytes),
     ...(row.short_of_funds_at !== null && { shortOfFundsAtMs: Number(row.short_of_funds_at) }),
     ...(row.suspended_for !== null && {
@@ -122,6 +131,7 @@ export function toPodRow(row: Record<string, SQLOutputValue>): PodRow {
     ...(row.settlement !== null && { settlement: String(row.settlement) }),
     ...(row.settled_block !== null && { settledBlock: BigInt(String(row.settled_block)) }),
     acceptedAtMs: Number(row.accepted_at),
+    ...(row.resumed_at !== null && { resumedAtMs: Number(row.resumed_at) }),
     ...(row.ended_at !== null && { endedAtMs: Number(row.ended_at) }),
   }
 }

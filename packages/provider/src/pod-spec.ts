@@ -1,12 +1,18 @@
 /** From the wire manifest to what the runtime should run. Pure. */
 import { type Container, type Pod, PortProtocol, VolumeType } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
+import { GPU } from './devices.ts'
+import type { PodRow } from './pod-row.ts'
 import type { ContainerSpec, ImageRef, PodSpec, PortSpec, VolumeSpec } from './runtime/pod-runtime.ts'
 
-/** @param images the runtime's names, one per container. The pod was checked before (manifest/check-pod.ts). */
-export function toPodSpec(podId: string, pod: Pod, images: readonly string[]): PodSpec {
+/** @param row its images are the runtime's names, one per container. The pod was checked before (manifest/check-pod.ts). */
+export function toPodSpec(pod: Pod, { podId, images, devices }: Pick<PodRow, 'podId' | 'images' | 'devices'>): PodSpec {
+  const given = (name: string) => devices.filter(({ container }) => container === name).map(({ access }) => access)
   return {
     podId,
-    containers: pod.containers.map((container, i) => toContainerSpec(container, images[i] as ImageRef)),
+    containers: pod.containers.map((container, i) => ({
+      ...toContainerSpec(container, images[i] as ImageRef),
+      devices: given(container.name),
+    })),
     volumes: pod.volumes.map(({ type, storageBytes, secret }): VolumeSpec => {
       const kind = volumeKind(type)
       return { kind, sizeBytes: storageBytes, ...(kind === 'secret' && { secret }) }
@@ -49,7 +55,7 @@ function toContainerSpec(container: Container, image: ImageRef): ContainerSpec {
     ),
     cpuMillis: quantityOf(container, 'cpu'),
     memoryBytes: quantityOf(container, 'memory'),
-    gpus: Number(quantityOf(container, 'nvidia.com/gpu')),
+    gpus: Number(quantityOf(container, GPU)),
   }
 }
 

@@ -56,7 +56,7 @@ export async function startPod(
   }
   await charger.requireOpen(podId, signal)
   enter(podId, 'starting', parts)
-  const observed = await runtime.apply(toPodSpec(podId, pod, journal.pod(podId)?.images ?? []), { signal })
+  const observed = await runtime.apply(toPodSpec(pod, journal.pod(podId) ?? row), { signal })
   await requireStarted(observed, pod, { runtime, signal })
   signal.throwIfAborted()
   return observed

@@ -95,6 +95,7 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
   const { id, resources, httpHosts } = admitted.quote
   const claim = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts }
   parts.capacity.admit(claim, Date.now())
+  const devices = parts.capacity.devicesFor(admitted.pod)
   parts.journal.insert({
     ...names,
     requestDigest,
@@ -103,6 +104,7 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     channel: toBinary(PaymentChannelSchema, channel.message),
     deposited: state.deposited,
     acceptedAtMs: Date.now(),
+    devices,
     ...(opening && { opening }),
   })
   return podId

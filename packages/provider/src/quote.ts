@@ -21,6 +21,7 @@ import type { LocalAccount } from 'viem'
 import type { Capacity } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { RequireRoom } from './image-room.ts'
+import { usedResources } from './prices.ts'
 
 export interface QuoteParts {
   readonly link: ChainLink
@@ -76,7 +77,7 @@ export async function makeOffer(
   return create(OfferSchema, { free, quote: await signQuote(quote, { account }) })
 }
 
-function checkRequest({ resources, httpHosts }: CapacityRequest, { hosts }: QuoteParts): void {
+function checkRequest({ resources, httpHosts }: CapacityRequest, { hosts, pricing }: QuoteParts): void {
   if (resources.length === 0 || resources.length > MAX_RESOURCES)
     bad(`${resources.length} resources asked, 1 to ${MAX_RESOURCES} are allowed`)
   if (httpHosts.length > MAX_PORTS) bad(`${httpHosts.length} host names asked, at most ${MAX_PORTS} are allowed`)
@@ -85,6 +86,11 @@ function checkRequest({ resources, httpHosts }: CapacityRequest, { hosts }: Quot
     if (seen.has(`${name} ${selector}`)) bad(`${name} is asked for twice`)
     if (quantity === 0n) bad(`0 of ${name} are asked for`)
     seen.add(`${name} ${selector}`)
+  }
+  for (const used of usedResources(pricing)) {
+    // Without an allowance the pod's network would be closed from the beginning.
+    if (!resources.some(({ name }) => name === used))
+      bad(`${used} is priced here by use: say how many bytes the pod may use in an hour (resources: ${used})`)
   }
   for (const host of httpHosts) {
     if (!hosts.some((pattern) => matchesHost(host, pattern)))

@@ -10,6 +10,7 @@ import { ResourceSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb
 import { encodeRecordFile } from '@trusted-pods/protocol/registry/file-source.ts'
 import { verifyRecord } from '@trusted-pods/protocol/registry/record.ts'
 import type { ProviderConfig } from './config.ts'
+import { offeredGpus } from './devices.ts'
 import { loadProviderKeys } from './keys.ts'
 import { openListing } from './listing.ts'
 import { loadPrices } from './prices.ts'
@@ -46,7 +47,7 @@ async function currentRecord(config: ProviderConfig): Promise<Uint8Array> {
     ...opened.record,
     region: config.region,
     pricing: [await loadPrices(config)],
-    capacity: config.capacity.map((amount) => create(ResourceSchema, amount)),
+    capacity: [...config.capacity, ...offeredGpus(config.gpus)].map((amount) => create(ResourceSchema, amount)),
   }
   return await renewRecord(record, (await loadProviderKeys(config.stateDir)).identity)
 }

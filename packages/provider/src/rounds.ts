@@ -8,16 +8,22 @@ import type { ChainLink } from './chain-link.ts'
 import { readChannelEvents } from './channel-events.ts'
 import type { ChannelView } from './channel-view.ts'
 import type { Charger } from './charger.ts'
+import type { Claimer } from './claimer.ts'
 import type { Journal } from './journal.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import { type PodRow, STARTING_PHASES } from './pod-row.ts'
 import type { PodRuntime } from './runtime/pod-runtime.ts'
+import type { Settler } from './settler.ts'
+import type { TrafficMeter } from './traffic-meter.ts'
 
 export interface RoundParts {
   readonly journal: Journal
   readonly runtime: PodRuntime
   readonly keeper: PodKeeper
   readonly charger: Charger
+  readonly claimer: Claimer
+  readonly settler: Settler
+  readonly traffic: TrafficMeter
   readonly link: ChainLink
   readonly log: Logger
   /** From acceptance to running: past it a pod that still starts is ended. */
@@ -52,18 +58,20 @@ export function startRounds(parts: RoundParts, { tickMs, reviewMs }: RoundOption
 }
 
 function tickAll(parts: RoundParts, underWay: UnderWay): void {
-  const { journal, keeper, charger } = parts
+  const { journal, keeper, traffic, charger } = parts
   begin(journal.pods(['running']), 'pod not counted', { ...parts, underWay }, async ({ podId }) => {
     await keeper.reconcile(podId)
+    await traffic.count(podId)
     await charger.tick(podId)
   })
 }
 
 function reviewAll(parts: RoundParts, underWay: UnderWay): void {
-  const { journal, keeper, charger, log, startLimitMs } = parts
+  const { journal, keeper, settler, log, startLimitMs } = parts
   const context = { ...parts, underWay }
-  begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs }) => {
-    if (Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
+  begin(journal.pods(STARTING_PHASES), 'pod not ended', context, async ({ podId, acceptedAtMs, resumedAtMs }) => {
+    // One that goes on after a suspension has run, and holds data: its publisher or its money ends it.
+    if (resumedAtMs === undefined && Date.now() - acceptedAtMs > startLimitMs) await keeper.end(podId, TOO_LONG)
   })
   underWay.run('look', () =>
     attempt('channels not reviewed', { podId: '', log }, () => lookAt(journal.pods(PAYING_PHASES), context)),
@@ -71,26 +79,29 @@ function reviewAll(parts: RoundParts, underWay: UnderWay): void {
   begin(journal.pods(['stopping']), 'pod not ended', context, ({ podId, reason }) =>
     keeper.end(podId, reason ?? { code: 'restarted', message: '' }),
   )
-  begin(journal.unsettled(), 'channel not settled', context, ({ podId }) => charger.settle(podId))
+  begin(journal.unsettled(), 'channel not settled', context, ({ podId }) => settler.settle(podId))
   underWay.run('settled', () =>
-    attempt('settlements not checked', { podId: '', log }, () => charger.checkSettled(journal.settledLately())),
+    attempt('settlements not checked', { podId: '', log }, () => settler.checkSettled(journal.settledLately())),
   )
   underWay.run('sweep', () => attempt('left-overs not removed', { podId: '', log }, () => keeper.sweep()))
 }
 
-/** Phases in which a channel pays for a pod. */
-const PAYING_PHASES = [...STARTING_PHASES, 'running', 'suspended'] as const
+/** Phases in which a channel pays for a pod; one that is being taken down may take its time, and its channel closes meanwhile. */
+const PAYING_PHASES = [...STARTING_PHASES, 'running', 'suspended', 'stopping'] as const
 /** A close request is noticed well inside the five minutes for which it still accrues, and a publisher waits for it. */
 const EVENTS_MS = 5_000
 
 async function lookAt(rows: readonly PodRow[], parts: RoundParts & { underWay: UnderWay }): Promise<void> {
   const view = await parts.charger.look(rows.map(({ podId }) => podId))
-  if (view) begin(rows, 'channel not reviewed', parts, (row) => reviewPod(row, view, parts))
+  if (!view) return
+  // Nobody waits for transactions: what a channel means for its pod does not depend on them.
+  parts.underWay.run('claims', () => parts.claimer.claimDue(view))
+  begin(rows, 'channel not reviewed', parts, (row) => reviewPod(row, view, parts))
 }
 
 /** Without a chain there is nothing to follow, and the reviews say so already. */
 function followChain(parts: RoundParts, underWay: UnderWay): void {
-  const { journal, link, log, charger } = parts
+  const { journal, link, log, settler } = parts
   underWay.run('events', () =>
     attempt('chain not followed', { podId: '', log }, async () => {
       const chain = connectedTo(link)
@@ -98,7 +109,7 @@ function followChain(parts: RoundParts, underWay: UnderWay): void {
       await readChannelEvents(chain, parts, async ({ podIds }) => {
         const rows = journal.pods(PAYING_PHASES).filter(({ podId }) => podIds === 'all' || podIds.has(podId))
         await lookAt(rows, { ...parts, underWay })
-        if (podIds === 'all') await charger.checkSettled(journal.settledLately())
+        if (podIds === 'all') await settler.checkSettled(journal.settledLately())
       })
     }),
   )

@@ -17,9 +17,10 @@ import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
-import { type OpenLink, openChainLink } from './chain-link.ts'
+import { openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
+import { Claimer } from './claimer.ts'
 import type { ProviderConfig } from './config.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
 import { startFront } from './gateway/front.ts'
@@ -28,18 +29,21 @@ import { imageRoom } from './image-room.ts'
 import { createImageSources } from './image-sources.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
+import { listOnceConnected } from './list-once-connected.ts'
 import { type Listing, openListing } from './listing.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES, type PodRow } from './pod-row.ts'
-import { loadPrices } from './prices.ts'
+import { loadPrices, requireMetered } from './prices.ts'
 import type { RecordParts } from './provider-record.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
 import { SessionTable } from './session.ts'
+import { Settler } from './settler.ts'
 import { lockState } from './state-lock.ts'
+import { TrafficMeter } from './traffic-meter.ts'
 
 /** How often an awaited transaction is asked for: a publisher waits for the settlement. */
 const CHAIN_POLL_MS = 250
@@ -65,26 +69,10 @@ export async function startProvider(config: ProviderConfig, { log, signal }: Sta
   await base.node.start()
   stack.defer(async () => base.node.stop())
   const list = (chain: Chain) => openListings(config, { ...record, chain }, log)
-  stack.use(await listOnceConnected(base.link, list))
+  stack.use(await listOnceConnected(base.link, list, log))
   const owned = stack.move()
   const { node, attester } = base
   return { node, frontAddress: machine.frontAddress, attester, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-/** Whoever has no chain cannot be paid, and is not listed before; with one that is there it is listed before anything else is said. */
-async function listOnceConnected(
-  link: OpenLink,
-  list: (chain: Chain) => Promise<AsyncDisposable>,
-): Promise<AsyncDisposable> {
-  const { promise, resolve, reject } = Promise.withResolvers<AsyncDisposable | undefined>()
-  link.connected.then(list).then(resolve, reject)
-  if (link.isConnected) await promise
-  return {
-    async [Symbol.asyncDispose]() {
-      resolve(undefined)
-      await (await promise)?.[Symbol.asyncDispose]()
-    },
-  }
 }
 
 /** In the chain's registry, and in the DHT where that is configured. */
@@ -145,7 +133,7 @@ type Base = Awaited<ReturnType<typeof openBase>>
 /** What pods run in and are reached through. */
 async function openMachine(
   { stateDir, engineSocket, http, firewall }: ProviderConfig,
-  { journal, peerId, log, stack }: Base & Owned,
+  { journal, peerId, pricing, log, stack }: Base & Owned,
 ) {
   const engine = await openEngine({ socket: engineSocket, stateDir: join(stateDir, 'engine'), log })
   // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
@@ -158,6 +146,7 @@ async function openMachine(
   const frontAddress = `${front.address.host}:${front.address.port}`
   const description = await runtime.describe()
   if (description.firewall === 'none' && firewall === 'required') throw unprotected()
+  requireMetered(pricing, description)
   return { runtime, front, frontAddress, description }
 }
 
@@ -186,6 +175,9 @@ async function openPods(
     reorgPatienceMs: terms.reorgPatienceSeconds * 1000,
   }
   const charger = new Charger({ journal, meter, link, changes, log, ...policy })
+  const claimer = new Claimer({ journal, meter, log, ...policy })
+  const settler = new Settler({ journal, meter, link, log, ...policy })
+  const traffic = new TrafficMeter({ journal, runtime, meter, log })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
@@ -196,14 +188,14 @@ async function openPods(
     log,
   })
   const publisherGraceMs = terms.publisherGraceSeconds * 1000
-  const keeper = new PodKeeper({ journal, runtime, intake, front, meter, charger, changes, log, publisherGraceMs })
+  const money = { meter, charger, settler, traffic }
+  const keeper = new PodKeeper({ journal, runtime, intake, front, ...money, changes, log, publisherGraceMs })
   stack.defer(() => keeper.close())
   await keeper.recover()
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
-  stack.use(
-    startRounds({ journal, runtime, keeper, charger, link, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
-  )
-  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
+  const startLimitMs = terms.startLimitMinutes * 60_000
+  stack.use(startRounds({ journal, runtime, keeper, ...money, claimer, link, log, startLimitMs }, pace))
+  return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal, config.gpus) }
 }
 
 type Pods = Awaited<ReturnType<typeof openPods>>

@@ -43,6 +43,8 @@ export interface Plan {
   readonly costPerMonth: bigint
   /** Base units, once for a start. */
   readonly costOfStart: bigint
+  /** The most that may come to it for an hour's traffic: all of what is allowed, base units. */
+  readonly costOfTrafficPerHour: bigint
   /** The most that the provider can claim for an hour, base units. */
   readonly ratePerHour: bigint
   /** The same by the announced prices; absent: none were announced for this pod in this token. */
@@ -83,7 +85,8 @@ export function makePlan(
   const announcedRatePerHour = announced && announcedRate(announced, resources)
   const { amount, raisedFrom } = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
   const held = heldUntil(quote.quote)
-  const priced = (seconds: bigint, starts: bigint) => cost(pricing, counters(resources, pricing, seconds, { starts }))
+  const priced = (seconds: bigint, starts: bigint, usage: readonly Resource[] = []) =>
+    cost(pricing, counters(resources, pricing, seconds, { starts, usage }))
   return {
     provider: {
       peerId: offer.peerId,
@@ -98,6 +101,7 @@ export function makePlan(
     costPerDay: priced(86_400n, 0n),
     costPerMonth: priced(SECONDS_PER_MONTH, 0n),
     costOfStart: priced(0n, 1n),
+    costOfTrafficPerHour: priced(3600n, 0n, resources) - priced(3600n, 0n),
     ratePerHour,
     ...(announcedRatePerHour !== undefined && { announcedRatePerHour }),
     deposit: amount,

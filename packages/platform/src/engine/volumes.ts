@@ -21,7 +21,9 @@ export interface VolumeCreation extends CallOptions {
 /** Creates it; one of this name that exists is given back as it is, so the caller compares. */
 export async function createVolume(engine: Engine, name: string, options: VolumeCreation): Promise<VolumeInspection> {
   const json = { Name: name, Driver: 'local', DriverOpts: options.options ?? {}, Labels: options.labels }
-  const { value } = await engine.ask({ method: 'POST', path: '/volumes/create', json, signal: options.signal })
+  await engine.ask({ method: 'POST', path: '/volumes/create', json, signal: options.signal })
+  // Asked for again: since its restart Docker 20.10 answers without labels and options of one that it has and no container uses.
+  const { value } = await engine.ask({ path: `/volumes/${encodeURIComponent(name)}`, signal: options.signal })
   return inspectionOf(value)
 }
 

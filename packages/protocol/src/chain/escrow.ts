@@ -11,6 +11,7 @@ import type { Voucher } from '../channel/voucher.ts'
 import { TrustedPodsError } from '../errors.ts'
 import type { Receipt } from '../gen/trustedpods/v0/payment_pb.ts'
 import { fromChain } from './chain-error.ts'
+import { encodeClaimBatch } from './claim-batch.ts'
 import { type Chain, requireWallet } from './client.ts'
 import { podEscrowAbi } from './gen/pod-escrow.ts'
 import { signPermit } from './permit.ts'
@@ -146,8 +147,7 @@ export function settleClose(chain: Chain, terms: ChannelTerms, { receipt, signal
   const cumulative = receipt === undefined ? 0n : BigInt(receipt.cumulative)
   const settle = encodeSettle(terms, { cumulative, deadline: 0n, signature: new Uint8Array() })
   if (receipt === undefined) return send(chain, settle, { what: 'closing the channel', signal })
-  const item = { terms, cumulative, usageHash: hex(receipt.usageHash), meterSig: hex(receipt.signature) }
-  const lastClaim = encodeFunctionData({ abi: podEscrowAbi, functionName: 'claimBatch', args: [[item]] })
+  const lastClaim = encodeClaimBatch([{ terms, receipt }])
   return send(chain, encodeMulticall([lastClaim, settle]), { what: 'claiming and closing the channel', signal })
 }
 

@@ -9,6 +9,11 @@ import { newestAttempt, type OutboxAccount, type OutboxAttempt, type OutboxEntry
 /** What is to be sent, before it has a nonce. */
 export type Unsent = Pick<OutboxEntry, 'what' | 'intent' | 'to' | 'data' | 'gas'>
 
+export interface SubmitOptions {
+  /** Offers more than the market asks, so that a rise of it does not leave the transaction behind. */
+  readonly urgent?: boolean
+}
+
 /** Times that a nonce is given up for a higher one, because somebody else sends from the account too. */
 const NONCE_TRIES = 8
 
@@ -17,9 +22,8 @@ const NONCE_TRIES = 8
  * @throws TrustedPodsError CHANNEL_NO_FUNDS without gas coin, CHANNEL_TRANSACTION_FAILED when the node refuses it: nothing is stored
  * then. CHANNEL_RPC_UNAVAILABLE when no node is known to have it: it stays stored, and is sent again.
  */
-export async function submit(node: ChainNode, unsent: Unsent): Promise<OutboxEntry> {
-  let fees = await marketFees(node)
-  await requireGasCoin(node, unsent.gas * fees.maxFeePerGas)
+export async function submit(node: ChainNode, unsent: Unsent, { urgent }: SubmitOptions = {}): Promise<OutboxEntry> {
+  let fees = await feesFor(node, unsent, urgent)
   let floor = 0
   for (let tries = 1; ; tries++) {
     const entry = await reserve(node, unsent, { fees, floor })
@@ -123,6 +127,18 @@ export async function sign(
 
 export function target(to: Address | undefined): { to?: Address } {
   return to === undefined ? {} : { to }
+}
+
+/** An account that has no coin for more offers what the market asks. */
+async function feesFor(node: ChainNode, { gas }: Pick<Unsent, 'gas'>, urgent = false): Promise<Fees> {
+  const fees = await marketFees(node, { urgent })
+  try {
+    await requireGasCoin(node, gas * fees.maxFeePerGas)
+    return fees
+  } catch (error) {
+    if (urgent) return await feesFor(node, { gas })
+    throw error
+  }
 }
 
 async function requireGasCoin(node: ChainNode, wei: bigint): Promise<void> {

@@ -26,6 +26,8 @@ export interface Call {
 
 export interface TransactOptions {
   readonly signal?: AbortSignal | undefined
+  /** What it brings is lost when it comes late. */
+  readonly urgent?: boolean
 }
 
 /** A transaction that was mined and did not revert. */
@@ -47,13 +49,17 @@ const GAS_MARGIN_PERCENT = 120n
  * @throws TrustedPodsError CHANNEL_WALLET without an account, CHANNEL_NO_FUNDS without gas coin, the code of the contract's refusal,
  * CHANNEL_TRANSACTION_FAILED when refused by the node, reverted or not mined in time, CHANNEL_RPC_UNAVAILABLE.
  */
-export async function transact(node: ChainNode, call: Call, { signal }: TransactOptions = {}): Promise<Mined> {
+export async function transact(
+  node: ChainNode,
+  call: Call,
+  { signal, urgent = false }: TransactOptions = {},
+): Promise<Mined> {
   signal?.throwIfAborted()
   const wallet = requireWallet(node)
   if (wallet.external) return await transactByWallet(node, wallet, call)
   const left = await wallet.inTurn(() => takeUp(node, wallet, call))
   if (left?.receipt) return { ...minedOf(left.receipt), isEarlier: true }
-  const entry = left?.entry ?? (await handIn(node, wallet, call, signal))
+  const entry = left?.entry ?? (await handIn(node, wallet, call, { signal, urgent }))
   const receipt = await awaitMined(node, entry, { signal })
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
   return { ...minedOf(receipt), ...(left && { isEarlier: true }) }
@@ -106,13 +112,14 @@ async function handIn(
   node: ChainNode,
   wallet: Wallet,
   call: Call,
-  signal: AbortSignal | undefined,
+  { signal, urgent = false }: TransactOptions,
 ): Promise<OutboxEntry> {
   const gas = await estimateGas(node, wallet, call)
   return await wallet.inTurn(async () => {
     signal?.throwIfAborted()
     const { what, intent, to, data } = call
-    const entry = await submit(node, { what, ...(intent !== undefined && { intent }), to, data, gas })
+    const unsent = { what, ...(intent !== undefined && { intent }), to, data, gas }
+    const entry = await submit(node, unsent, { urgent })
     wallet.awaited.add(entry.nonce)
     return entry
   })

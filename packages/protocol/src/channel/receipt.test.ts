@@ -33,6 +33,7 @@ const TERMS: ChannelTerms = {
 }
 const PLACE = { chainId: 31_337, escrow: STRANGER.address }
 const RESOURCES = [{ name: 'cpu', quantity: 1000n, selector: '' }]
+const WITH_TRAFFIC = [...RESOURCES, { name: 'egress-bandwidth', quantity: 7200n, selector: '' }]
 const TABLE = create(PricingTableSchema, {
   chainId: 31_337n,
   token: new Uint8Array(20),
@@ -139,10 +140,35 @@ test('a receipt that counts a line twice, or one without a price, is refused', a
   await assertRefused(/counts memory, which has no price/, await signBytes(bytes, '0'))
 })
 
-test('what was used is taken from the meter', async () => {
-  const usage = [{ name: 'egress-bandwidth', quantity: 5000n, selector: '' }]
-  const counted = create(UsageSchema, { ...usageAfter(3600n), counters: counters(RESOURCES, TABLE, 3600n, { usage }) })
-  assert.equal((await verifyReceipt(await sign(counted), OPTIONS)).cumulative, 46_050n)
+/** After half an hour: 3600 bytes are allowed. */
+function trafficOf(bytes: bigint): Usage {
+  const usage = [{ name: 'egress-bandwidth', quantity: bytes, selector: '' }]
+  return create(UsageSchema, { ...usageAfter(1800n), counters: counters(WITH_TRAFFIC, TABLE, 1800n, { usage }) })
+}
+
+function withEgress(usage: Usage, value: string): Usage {
+  const changed = usage.counters.map((counter) =>
+    counter.resource === 'egress-bandwidth' ? create(CounterSchema, { ...counter, value }) : counter,
+  )
+  return create(UsageSchema, { ...usage, counters: changed })
+}
+
+test('what was used is taken from the meter, which counts no more than the allowance of that time', async () => {
+  const options = { ...OPTIONS, resources: WITH_TRAFFIC }
+  assert.equal((await verifyReceipt(await sign(trafficOf(2_000n)), options)).cumulative, 22_500n + 1_000n + 20n)
+  assert.equal((await verifyReceipt(await sign(trafficOf(10n ** 12n)), options)).cumulative, 22_500n + 1_000n + 36n)
+  const greedy = withEgress(trafficOf(2_000n), '3601')
+  await assertRefused(/egress-bandwidth counts 3601, the allowance gives 3600 at most/, await sign(greedy), options)
+  await assertRefused(/the allowance gives 0 at most/, await sign(trafficOf(1n)))
+})
+
+test('what was used never falls, and is not left out once it was counted', async () => {
+  const options = { ...OPTIONS, resources: WITH_TRAFFIC }
+  const previous = await verifyReceipt(await sign(trafficOf(2_000n)), options)
+  const less = withEgress(trafficOf(2_000n), '1999')
+  await assertRefused(/counts 1999, the one before counted 2000/, await sign(less), { ...options, previous })
+  const without = { ...less, counters: less.counters.filter(({ resource }) => resource === 'cpu') }
+  await assertRefused(/counts nothing/, await sign(create(UsageSchema, without)), { ...options, previous })
 })
 
 test('a receipt for more time than has passed is refused', async () => {

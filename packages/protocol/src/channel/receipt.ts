@@ -99,7 +99,10 @@ function checkUsage(
     invalid(`it counts ${seconds} s, the one before counted ${previous.usage.runningSeconds} s`)
   }
   checkLines(usage, table)
-  if (resources !== undefined) checkCounters(usage, counters(resources, table, seconds), table)
+  // Used without end: what the counters can be at most.
+  const most = resources && counters(resources, table, seconds, { usage: withoutEnd(resources) })
+  if (most !== undefined) checkCounters(usage, most, table)
+  checkUsed(usage, table, previous?.usage)
 }
 
 /** Each counter is of one line, and each line is counted once: two counters of a line would be paid twice. */
@@ -113,15 +116,37 @@ function checkLines({ counters }: Usage, table: PricingTable): void {
   }
 }
 
-/** What is reserved follows from the time alone, and a pod starts once; only what is used must be taken from the meter. */
-function checkCounters(usage: Usage, reserved: readonly Counter[], table: PricingTable): void {
+/** What is reserved follows from the time alone, and a pod starts once; what is used the meter says, within the allowance of that time. */
+function checkCounters(usage: Usage, most: readonly Counter[], table: PricingTable): void {
   for (const counter of usage.counters) {
-    if (priceOf(table, counter)?.kind === PriceKind.USAGE) continue
     const name = describeCounter(counter)
-    const wanted = reserved.find((own) => describeCounter(own) === name)?.value ?? '0'
-    if (counter.value !== wanted)
-      invalid(`${name} counts ${counter.value.slice(0, 80)}, the reservation gives ${wanted}`)
+    const limit = most.find((own) => describeCounter(own) === name)?.value ?? '0'
+    const value = counter.value.slice(0, 80)
+    if (priceOf(table, counter)?.kind === PriceKind.USAGE) {
+      if (countOf(counter) > BigInt(limit)) invalid(`${name} counts ${value}, the allowance gives ${limit} at most`)
+    } else if (counter.value !== limit) invalid(`${name} counts ${value}, the reservation gives ${limit}`)
   }
+}
+
+/** What was used is never less than before. */
+function checkUsed(usage: Usage, table: PricingTable, previous: Usage | undefined): void {
+  for (const before of previous?.counters ?? []) {
+    if (priceOf(table, before)?.kind !== PriceKind.USAGE) continue
+    const name = describeCounter(before)
+    const now = usage.counters.find((counter) => describeCounter(counter) === name)
+    if (now === undefined || countOf(now) < countOf(before))
+      invalid(
+        `${name} counts ${now?.value.slice(0, 80) ?? 'nothing'}, the one before counted ${before.value.slice(0, 80)}`,
+      )
+  }
+}
+
+function countOf({ value }: Counter): bigint {
+  return /^[0-9]{1,78}$/.test(value) ? BigInt(value) : invalid('a counter is not 1 to 78 digits')
+}
+
+function withoutEnd(resources: readonly ResourceAmount[]): ResourceAmount[] {
+  return resources.map(({ name, selector }) => ({ name, selector, quantity: UINT128_MAX }))
 }
 
 function priceOf(table: PricingTable, { resource, selector }: Counter): Price | undefined {

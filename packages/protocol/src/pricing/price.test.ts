@@ -48,7 +48,10 @@ test('a start is charged once, at once, and usage by what was used', () => {
   assert.equal(cost(list, counters([], list, 0n)), 1_000n)
   assert.equal(cost(list, counters([], list, 0n, { starts: 3n })), 3_000n)
   const usage = [resource('egress-bandwidth', GIB / 2n), resource('ingress-bandwidth', 99n * GIB)]
-  assert.equal(cost(list, counters([], list, 0n, { usage })), 6_000n)
+  const allowed = [resource('egress-bandwidth', 4n * GIB)]
+  assert.equal(cost(list, counters(allowed, list, HOUR, { usage })), 6_000n)
+  assert.equal(cost(list, counters(allowed, list, 225n, { usage })), 3_500n)
+  assert.equal(cost(list, counters([], list, HOUR, { usage })), 1_000n)
 })
 
 test('a resource with a model takes the line of its model, else the line of any', () => {
@@ -150,6 +153,22 @@ test('the cap of a channel at this rate never falls below the cost of the reserv
     fc.property(pod, seconds, ({ list, asked }, elapsed) => {
       const cap = (ratePerHour(list, asked) * elapsed) / HOUR
       assert.ok(cap >= cost(list, counters(asked, list, elapsed)))
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('the cap never falls below the cost of what is used either, however it is used', () => {
+  const priced = fc.record({ amount: fc.bigInt(0n, 10n ** 9n), quantity: fc.bigInt(0n, 2n ** 44n) })
+  const used = fc.bigInt(0n, 2n ** 60n)
+  fc.assert(
+    fc.property(pod, priced, used, seconds, seconds, ({ list, asked }, { amount, quantity }, bytes, some, more) => {
+      const traffic = price('egress-bandwidth', { kind: PriceKind.USAGE, amount, perQuantity: GIB, perSeconds: 0n })
+      const [prices, resources] = [table(...list.prices, traffic), [...asked, resource('egress-bandwidth', quantity)]]
+      const usage = [resource('egress-bandwidth', bytes)]
+      const at = (time: bigint) => cost(prices, counters(resources, prices, time, { usage }))
+      assert.ok((ratePerHour(prices, resources) * some) / HOUR >= at(some))
+      assert.ok(at(some + more) >= at(some))
     }),
     { numRuns: 500 },
   )

@@ -3,6 +3,7 @@
  * rounded once, on the counter since the start, so that no splitting of time changes a total. Spec: spec/PRICING.md#cost. Pure.
  */
 import { create } from '@bufbuild/protobuf'
+import { smaller } from '../bigints.ts'
 import { TrustedPodsError } from '../errors.ts'
 import { type Counter, CounterSchema } from '../gen/trustedpods/v0/payment_pb.ts'
 import type { Resource } from '../gen/trustedpods/v0/pod_pb.ts'
@@ -15,7 +16,7 @@ export type ResourceAmount = Pick<Resource, 'name' | 'quantity' | 'selector'>
 
 /** What was measured beside the time; a default of nothing used and one start. */
 export interface Measured {
-  /** Amounts used since the start, of resources priced by USAGE. What has no price is free. */
+  /** Amounts used since the start, of resources priced by USAGE; counted no further than the allowance has come by then. */
   readonly usage?: readonly ResourceAmount[]
   /** How often the pod was started; 1 by default. */
   readonly starts?: bigint
@@ -55,7 +56,7 @@ export function cost(table: PricingTable, counters: readonly Counter[]): bigint 
 /**
  * The rate that a channel must allow, base units per hour: the exact price of the first hour, rounded up. That hour holds all
  * RESERVE lines for 3600 s, one start, and of USAGE lines the amount asked for, which is an allowance per hour. Rate x elapsed
- * is therefore never below the cost of the reservation, and covers the start too from the end of the first hour.
+ * is therefore never below the cost of reservation and usage, and covers the start too from the end of the first hour.
  * @throws TrustedPodsError QUOTE_UNKNOWN_RESOURCE, or QUOTE_PRICES_INVALID when the escrow cannot hold such a rate.
  */
 export function ratePerHour(table: PricingTable, resources: readonly ResourceAmount[]): bigint {
@@ -81,20 +82,24 @@ interface Counted {
 function countLines(resources: readonly ResourceAmount[], table: PricingTable, counted: Counted): Counter[] {
   const values = new Map<Price, bigint>()
   const add = (price: Price, value: bigint) => values.set(price, (values.get(price) ?? 0n) + value)
-  for (const { name, quantity, selector } of resources) {
-    const price = requirePrice(table, name, selector)
-    add(price, price.kind === PriceKind.RESERVE ? quantity * counted.seconds : 0n)
-  }
-  for (const { name, quantity, selector } of counted.usage) {
-    const price = findPrice(table, name, selector)
-    if (price?.kind === PriceKind.USAGE) add(price, quantity)
-  }
+  for (const { name, quantity, selector } of resources)
+    add(requirePrice(table, name, selector), quantity * counted.seconds)
+  for (const [price, value] of values)
+    if (price.kind === PriceKind.USAGE)
+      values.set(price, smaller(usedOf(price, table, counted.usage), value / SECONDS_PER_HOUR))
   const start = findPrice(table, START, '')
   if (start !== undefined) add(start, counted.starts)
   return table.prices.flatMap((price) => {
     const value = values.get(price)
     return value === undefined ? [] : [toCounter(price, value)]
   })
+}
+
+function usedOf(price: Price, table: PricingTable, usage: readonly ResourceAmount[]): bigint {
+  return usage.reduce(
+    (sum, { name, selector, quantity }) => (findPrice(table, name, selector) === price ? sum + quantity : sum),
+    0n,
+  )
 }
 
 function toCounter(price: Price, value: bigint): Counter {

@@ -16,6 +16,10 @@ export interface PricedResource {
 /** The name of the FLAT line: counted once for each start of a pod. */
 export const START = 'start'
 
+/** Bytes that a pod sends, and receives. */
+export const EGRESS = 'egress-bandwidth'
+export const INGRESS = 'ingress-bandwidth'
+
 const BYTES: readonly QuantityUnit[] = [
   { name: 'TiB', size: 2n ** 40n },
   { name: 'GiB', size: 2n ** 30n },
@@ -41,8 +45,8 @@ export const PRICED_RESOURCES: ReadonlyMap<string, PricedResource> = new Map<str
   ['nvidia.com/gpu', { kind: PriceKind.RESERVE, units: [{ name: 'GPU', size: 1n }] }],
   ['trustedpods/ip', { kind: PriceKind.RESERVE, units: [{ name: 'IP', size: 1n }] }],
   ['trustedpods/port', { kind: PriceKind.RESERVE, units: [{ name: 'port', size: 1n }] }],
-  ['ingress-bandwidth', { kind: PriceKind.USAGE, units: BYTES }],
-  ['egress-bandwidth', { kind: PriceKind.USAGE, units: BYTES }],
+  [INGRESS, { kind: PriceKind.USAGE, units: BYTES }],
+  [EGRESS, { kind: PriceKind.USAGE, units: BYTES }],
   [START, { kind: PriceKind.FLAT, units: [{ name: 'start', size: 1n }] }],
 ])
 

@@ -6,7 +6,7 @@ import type { ContainerSpec, ImageRef } from './pod-runtime.ts'
 import { refused } from './test-runtime.ts'
 
 /** The devices that the engine is asked for. */
-function devicesOf(gpus: Pick<ContainerSpec, 'gpus' | 'gpuDevices'>): unknown {
+function devicesOf(gpus: Pick<ContainerSpec, 'gpus' | 'devices'>): unknown {
   const none = { command: [], args: [], workingDir: '', env: [], mounts: [], ports: [] }
   const spec = { name: 'x', image: 'x' as ImageRef, cpuMillis: 100n, memoryBytes: 64n << 20n, ...none, ...gpus }
   const pod = { podId: 'a'.repeat(64), containers: [spec], volumes: [] }
@@ -18,23 +18,37 @@ function devicesOf(gpus: Pick<ContainerSpec, 'gpus' | 'gpuDevices'>): unknown {
     infraId: 'i',
     secretFiles: new Map(),
   }
-  return at(renderMember(pod, spec, context).body, 'HostConfig', 'DeviceRequests')
+  const { body } = renderMember(pod, spec, context)
+  return [at(body, 'HostConfig', 'DeviceRequests'), at(body, 'HostConfig', 'Devices')]
 }
 
-test('GPUs are asked for by the ids that the container was given, and none without', () => {
-  assert.deepEqual(devicesOf({ gpus: 0 }), [])
-  assert.deepEqual(devicesOf({ gpus: 2, gpuDevices: ['GPU-b', 'GPU-a'] }), [
-    { Driver: 'nvidia', DeviceIDs: ['GPU-b', 'GPU-a'], Capabilities: [['gpu']] },
+const nvidia = (id: string) => ({ kind: 'nvidia', id }) as const
+
+test('GPUs are asked for by the names that the container was given, each in its way, and none without', () => {
+  assert.deepEqual(devicesOf({ gpus: 0 }), [[], []])
+  assert.deepEqual(devicesOf({ gpus: 2, devices: [nvidia('GPU-b'), nvidia('GPU-a')] }), [
+    [{ Driver: 'nvidia', DeviceIDs: ['GPU-b', 'GPU-a'], Capabilities: [['gpu']] }],
+    [],
+  ])
+  assert.deepEqual(devicesOf({ gpus: 1, devices: [{ kind: 'cdi', name: 'amd.com/gpu=0' }] }), [
+    [{ Driver: 'cdi', DeviceIDs: ['amd.com/gpu=0'] }],
+    [],
+  ])
+  const node = (path: string) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: 'rw' })
+  const render = (path: string) => ({ kind: 'nodes', paths: [path], control: ['/dev/kfd'] }) as const
+  assert.deepEqual(devicesOf({ gpus: 2, devices: [render('/dev/dri/a'), render('/dev/dri/b')] }), [
+    [],
+    [node('/dev/dri/a'), node('/dev/kfd'), node('/dev/dri/b')],
   ])
 })
 
 test('GPUs that were not given one by one are refused with PROVISION_RUNTIME_MISMATCH', () => {
   for (const gpus of [
     { gpus: 1 },
-    { gpus: 1, gpuDevices: [] },
-    { gpus: 2, gpuDevices: ['0'] },
-    { gpus: 2, gpuDevices: ['0', '0'] },
-    { gpus: 0, gpuDevices: ['0'] },
+    { gpus: 1, devices: [] },
+    { gpus: 2, devices: [nvidia('0')] },
+    { gpus: 2, devices: [nvidia('0'), nvidia('0')] },
+    { gpus: 0, devices: [nvidia('0')] },
   ]) {
     assert.throws(() => devicesOf(gpus), refused('PROVISION_RUNTIME_MISMATCH', /asks for \d GPUs/))
   }

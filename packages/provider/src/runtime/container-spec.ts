@@ -101,23 +101,32 @@ export function renderMember(pod: PodSpec, spec: ContainerSpec, context: MemberC
       PidsLimit: MEMBER_PIDS + (isSandboxed ? RUNSC_PIDS : 0),
       NetworkMode: `container:${context.infraId}`,
       Mounts: memberMounts(pod, spec, context),
-      DeviceRequests: gpuRequests(spec),
+      ...deviceAccess(spec),
     },
   }
   const labels = { ...podLabels(context.owner, pod.podId, 'member'), [NAME_LABEL]: spec.name }
   return { ...labelled(memberName(pod.podId, spec.name), body, labels), member: spec.name }
 }
 
-/** By id: of a bare count the driver gives every container the same first ones. */
-function gpuRequests({ name, gpus, gpuDevices = [] }: ContainerSpec): object[] {
-  if (gpus === 0 && gpuDevices.length === 0) return []
-  if (new Set(gpuDevices).size === gpus && gpuDevices.length === gpus) {
-    return [{ Driver: 'nvidia', DeviceIDs: gpuDevices, Capabilities: [['gpu']] }]
+/** By name: of a bare count the driver gives every container the same first ones. */
+function deviceAccess({ name, gpus, devices = [] }: ContainerSpec): { DeviceRequests: object[]; Devices: object[] } {
+  const names = devices.flatMap((device) => (device.kind === 'nodes' ? device.paths : [JSON.stringify(device)]))
+  if (devices.length !== gpus || new Set(names).size !== names.length)
+    throw new TrustedPodsError(
+      'PROVISION_RUNTIME_MISMATCH',
+      `container ${name} asks for ${gpus} GPUs and was given ${devices.length} of its own, as many different ones are wanted`,
+    )
+  const nvidia = devices.flatMap((device) => (device.kind === 'nvidia' ? [device.id] : []))
+  const cdi = devices.flatMap((device) => (device.kind === 'cdi' ? [device.name] : []))
+  const paths = devices.flatMap((device) => (device.kind === 'nodes' ? [...device.paths, ...device.control] : []))
+  return {
+    DeviceRequests: [
+      ...(nvidia.length > 0 ? [{ Driver: 'nvidia', DeviceIDs: nvidia, Capabilities: [['gpu']] }] : []),
+      ...(cdi.length > 0 ? [{ Driver: 'cdi', DeviceIDs: cdi }] : []),
+    ],
+    // Read and written, never made: a tenant that makes nodes could make any.
+    Devices: [...new Set(paths)].map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: 'rw' })),
   }
-  throw new TrustedPodsError(
-    'PROVISION_RUNTIME_MISMATCH',
-    `container ${name} asks for ${gpus} GPUs and was given ${gpuDevices.length} of its own by id, as many different ones are wanted`,
-  )
 }
 
 /** The same for all: no capability, no way to gain one, no device, nothing shared with the host, no restart by the engine. */

@@ -80,7 +80,7 @@ test('what cannot run is refused: limits too low, a volume that is not there, a 
     [{ memoryBytes: 1n << 20n }, 'PROVISION_BAD_POD'],
     [{ mounts: [{ volume: 3, mountPath: '/x', readOnly: false }] }, 'PROVISION_BAD_POD'],
     [{ gpus: 1 }, 'PROVISION_RUNTIME_MISMATCH'],
-    [{ gpus: 1, gpuDevices: ['0'] }, 'PROVISION_RUNTIME'],
+    [{ gpus: 1, devices: [{ kind: 'nvidia', id: '0' }] }, 'PROVISION_RUNTIME'],
     [{ command: ['/no/such/program'] }, 'PROVISION_CONTAINER_EXITED'],
   ]
   const pod = podOf([box.container('x', WAIT)])

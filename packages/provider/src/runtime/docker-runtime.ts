@@ -22,7 +22,9 @@ import type {
   PodUsage,
   RuntimeDescription,
   RuntimeLogLine,
+  TrafficReading,
 } from './pod-runtime.ts'
+import { PodTraffic } from './pod-traffic.ts'
 import { removePod } from './remove-pod.ts'
 import { SerialQueue } from './serial-queue.ts'
 import { formatSubnet, parseSubnet, type Subnet } from './subnet.ts'
@@ -72,6 +74,7 @@ export async function openDockerRuntime(
   const infraImage = await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
   const firewall = await setFirewall(owner, formatSubnet(podNetwork))
   if (!firewall) log.warn('nft is missing: pods reach this host and its local networks, and may not reach the internet')
+  const traffic = await PodTraffic.open(owner)
   const disks = await openVolumeDisks(engine, facts)
   if ('obstacle' in disks) log.warn('volumes have no limit of their size', disks)
   if (sandbox === 'runc') log.warn('pods run under runc: they share this kernel')
@@ -79,6 +82,7 @@ export async function openDockerRuntime(
     engine,
     facts,
     firewall,
+    traffic,
     disks: 'obstacle' in disks ? undefined : disks,
     podNetwork,
     infraImage,
@@ -108,6 +112,7 @@ interface RuntimeParts {
   readonly engine: Engine
   readonly facts: EngineFacts
   readonly firewall: Firewall | undefined
+  readonly traffic: PodTraffic | undefined
   readonly disks: VolumeDisks | undefined
   readonly podNetwork: Subnet
   readonly infraImage: string
@@ -136,8 +141,9 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     const { cpuMillis, memoryBytes } = await readEngineFacts(engine, { signal })
     const firewall = this.#parts.firewall ? 'nftables' : 'none'
     const volumeLimits = this.#parts.disks ? 'enforced' : 'none'
+    const traffic = this.#parts.traffic ? 'counted' : 'none'
     const { name, version } = engine
-    return { engine: name, version, sandbox, firewall, volumeLimits, cpuMillis, memoryBytes }
+    return { engine: name, version, sandbox, firewall, volumeLimits, traffic, cpuMillis, memoryBytes }
   }
 
   importImage(image: OpenedImage, { signal }: { signal?: AbortSignal } = {}): Promise<ImageRef> {
@@ -211,13 +217,21 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     return parent === undefined ? {} : readUsage(parent)
   }
 
+  async traffic(podId: string): Promise<TrafficReading | undefined> {
+    return await this.#parts.traffic?.read(podId)
+  }
+
+  async setNetwork(podId: string, { isOpen }: { isOpen: boolean }): Promise<void> {
+    await this.#parts.traffic?.setOpen(podId, isOpen)
+  }
+
   async remove(podId: string, { volumes, signal }: { volumes: boolean; signal?: AbortSignal }): Promise<void> {
     requirePodId(podId)
     return this.#queue.run(podId, () => this.#remove(podId, { volumes, signal }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { engine, firewall, infraImage, log } = this.#parts
+    const { engine, firewall, traffic, infraImage, log } = this.#parts
     // An engine that does not answer may still hold pods: the firewall stays.
     const isEmpty = await this.list().then(
       (pods) => pods.length === 0,
@@ -225,6 +239,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     )
     if (!isEmpty) return log.info('pods left running', { firewall: firewall?.table })
     await firewall?.remove()
+    await traffic?.remove()
     await removeImage(engine, infraImage)
   }
 
@@ -262,6 +277,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     if (this.#parts.firewall && !firewall) {
       throw new TrustedPodsError('PROVISION_RUNTIME', 'nft was here when the provider started and is not any more')
     }
+    await this.#parts.traffic?.ensure()
     await loadInfraImage(engine, process.arch, { repository: infraRepository(owner), signal })
   }
 
@@ -269,6 +285,7 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
     const { engine, owner, disks } = this.#parts
     const cgroupParent = this.#cgroupParent(podId)
     await removePod(engine, podId, { owner, cgroupParent, disks, freedSubnets: this.#freedSubnets, ...options })
+    if (options.volumes) await this.#parts.traffic?.forget(podId)
   }
 
   #cgroupParent(podId: string): string | undefined {

@@ -37,9 +37,18 @@ export interface ContainerSpec {
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
   readonly gpus: number
-  /** Device ids of the GPUs that this pod and no other was given, `gpus` of them; a container without them gets none. */
-  readonly gpuDevices?: readonly string[]
+  /** The GPUs that this pod and no other was given, `gpus` of them; a container without them gets none. */
+  readonly devices?: readonly DeviceAccess[]
 }
+
+/** How an engine hands a device over. */
+export type DeviceAccess =
+  /** To the `nvidia` driver, by index or UUID. */
+  | { readonly kind: 'nvidia'; readonly id: string }
+  /** By its qualified name of the Container Device Interface. */
+  | { readonly kind: 'cdi'; readonly name: string }
+  /** As these device nodes, under the same paths, and those that all devices of a driver share. */
+  | { readonly kind: 'nodes'; readonly paths: readonly string[]; readonly control: readonly string[] }
 
 /** A pod as it should be. */
 export interface PodSpec {
@@ -95,6 +104,14 @@ export interface PodUsage {
   readonly memoryPeakBytes?: bigint
 }
 
+/** Bytes since counting began, which `epoch` names: under another one they count from nothing. */
+export interface TrafficReading {
+  readonly epoch: string
+  /** Sent by the pod. */
+  readonly egressBytes: bigint
+  readonly ingressBytes: bigint
+}
+
 export interface RuntimeDescription {
   readonly engine: string
   readonly version: string
@@ -103,6 +120,8 @@ export interface RuntimeDescription {
   readonly firewall: 'nftables' | 'none'
   /** none: a pod can fill the engine's disk through a volume of any size. */
   readonly volumeLimits: 'enforced' | 'none'
+  /** none: nobody knows what a pod sends and receives. */
+  readonly traffic: 'counted' | 'none'
   readonly cpuMillis: bigint
   readonly memoryBytes: bigint
 }
@@ -124,6 +143,10 @@ export interface PodRuntime {
   watch(options: { signal: AbortSignal }): AsyncIterable<{ readonly podId: string }>
   logs(podId: string, options: LogOptions): AsyncIterable<RuntimeLogLine>
   usage(podId: string, options?: { signal?: AbortSignal }): Promise<PodUsage>
+  /** What the pod has sent and received; readable until its volumes are removed too. undefined: traffic is not counted here. */
+  traffic(podId: string): Promise<TrafficReading | undefined>
+  /** Lets nothing in or out of the pod until it is opened again; safe to repeat. Without counted traffic it does nothing. */
+  setNetwork(podId: string, options: { isOpen: boolean }): Promise<void>
   /** Ends the containers and removes all of the pod; `volumes` too. Safe to repeat. */
   remove(podId: string, options: { volumes: boolean; signal?: AbortSignal }): Promise<void>
 }

@@ -3,11 +3,9 @@
  * them out to the rest of the world. Pods are known by their bridges, `tp-*`; no other table is touched. I/O.
  * Spec: docs/runtime.md#network.
  */
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { text } from 'node:stream/consumers'
 import { findProgram } from '@trusted-pods/platform/engine/find-program.ts'
-import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { runNft } from './nft.ts'
 
 /** 1000 connections of a pod at a time, each way out: one pod must not use up the machine's address translation. */
 const MAX_CONNECTIONS = 1000
@@ -67,13 +65,4 @@ table inet ${table} {
   }
 }
 `
-}
-
-async function runNft(nft: string, rules: string): Promise<void> {
-  const child = spawn(nft, ['-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'] })
-  const code = new Promise<number | null>((settle, fail) => child.once('exit', settle).once('error', fail))
-  child.stdin.end(rules)
-  const [said, exitCode] = await Promise.all([text(child.stderr), code])
-  if (exitCode === 0) return
-  throw new TrustedPodsError('PLATFORM_CONFIG', `nft ended with ${exitCode}: ${said.trim().slice(0, 500)}`)
 }

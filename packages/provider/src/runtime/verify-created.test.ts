@@ -37,7 +37,7 @@ const pod: PodSpec = {
       cpuMillis: 500n,
       memoryBytes: 64n << 20n,
       gpus: 1,
-      gpuDevices: ['0'],
+      devices: [{ kind: 'nvidia', id: '0' }],
     },
   ],
 }
@@ -137,7 +137,7 @@ test('another image, command, label or variable is refused; a variable’s value
 test('a container that asks for nothing beyond its image is taken with what the image says', () => {
   const [first] = pod.containers
   assert.ok(first)
-  const plain = { ...first, command: [], args: [], workingDir: '', env: [], gpus: 0, gpuDevices: [] }
+  const plain = { ...first, command: [], args: [], workingDir: '', env: [], gpus: 0, devices: [] }
   const container = renderMember(pod, plain, context)
   const inspection = inspectionOf(container)
   Object.assign(inspection.Config, { Cmd: ['httpd'], Entrypoint: null, WorkingDir: '/srv' })
