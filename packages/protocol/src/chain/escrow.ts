@@ -136,19 +136,47 @@ export function redeem(
 export interface LetGoOptions extends TransactOptions {
   /** A last receipt to claim; at most the cap, or the whole transaction fails. */
   readonly receipt?: Receipt
+  /** Sends the payer's refund to its wallet too; left out where the token refuses that. */
+  readonly payOut?: boolean
 }
 
 /**
  * The provider closes at once, after a last claim in the same transaction; the rest goes to the payer's credit. A receipt that brings
  * nothing new is passed over, so that a stranger who claimed it first cannot hold up the close.
  */
-export function settleClose(chain: Chain, terms: ChannelTerms, { receipt, signal }: LetGoOptions = {}): Promise<Mined> {
+export async function settleClose(
+  chain: Chain,
+  terms: ChannelTerms,
+  { receipt, payOut = false, signal }: LetGoOptions = {},
+): Promise<Mined> {
   const cumulative = receipt === undefined ? 0n : BigInt(receipt.cumulative)
   const settle = encodeSettle(terms, { cumulative, deadline: 0n, signature: new Uint8Array() })
-  if (receipt === undefined) return send(chain, settle, { what: 'closing the channel', signal })
-  const item = { terms, cumulative, usageHash: hex(receipt.usageHash), meterSig: hex(receipt.signature) }
-  const lastClaim = encodeFunctionData({ abi: podEscrowAbi, functionName: 'claimBatch', args: [[item]] })
-  return send(chain, encodeMulticall([lastClaim, settle]), { what: 'claiming and closing the channel', signal })
+  const calls = receipt === undefined ? [settle] : [encodeLastClaim(terms, receipt), settle]
+  const what = receipt === undefined ? 'closing the channel' : 'claiming and closing the channel'
+  if (payOut) {
+    const args = [terms.payer, terms.token] as const
+    const withRefund = [...calls, encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdrawFor', args })]
+    const sent = await unlessRefused(send(chain, encodeMulticall(withRefund), { what, signal }))
+    if (sent) return sent
+  }
+  const [only] = calls
+  return await send(chain, calls.length === 1 && only ? only : encodeMulticall(calls), { what, signal })
+}
+
+/** A refund that cannot be sent, to an account that the token blocks or of nothing, must not hold up the close. */
+async function unlessRefused(sending: Promise<Mined>): Promise<Mined | undefined> {
+  try {
+    return await sending
+  } catch (error) {
+    if (error instanceof TrustedPodsError && error.code !== 'CHANNEL_RPC_UNAVAILABLE') return undefined
+    throw error
+  }
+}
+
+function encodeLastClaim(terms: ChannelTerms, receipt: Receipt): Hex {
+  const { cumulative, usageHash, signature } = receipt
+  const item = { terms, cumulative: BigInt(cumulative), usageHash: hex(usageHash), meterSig: hex(signature) }
+  return encodeFunctionData({ abi: podEscrowAbi, functionName: 'claimBatch', args: [[item]] })
 }
 
 /** The payer closes at once with the provider's signed agreement. */
@@ -187,6 +215,15 @@ export function withdraw(chain: Chain, { token, to, amount = 0n, signal }: Withd
     what: 'withdrawing',
     signal,
   })
+}
+
+/** Sends an account's credit to that account, whoever it is. */
+export function withdrawFor(
+  chain: Chain,
+  { account, token, signal }: TransactOptions & { account: Address; token: Address },
+): Promise<Mined> {
+  const data = encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdrawFor', args: [account, token] })
+  return send(chain, data, { what: 'sending a refund to its payer', signal })
 }
 
 interface Payment extends TransactOptions {

@@ -42,7 +42,7 @@ export async function signPermit(
 ): Promise<Permit | undefined> {
   const { account } = requireWallet(node)
   const owner = account.address
-  const domain = await permitDomain(node, token)
+  const domain = await tokenDomain(node, token)
   const nonce = await orAbsent(
     node.public.readContract({ address: token, abi: testTokenAbi, functionName: 'nonces', args: [owner] }),
   )
@@ -55,8 +55,8 @@ export async function signPermit(
   return { deadline, v: 27 + yParity, r, s }
 }
 
-/** By EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
-async function permitDomain(node: ChainNode, token: Address): Promise<TypedDataDomain | undefined> {
+/** The EIP-712 domain of a token: by EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
+export async function tokenDomain(node: ChainNode, token: Address): Promise<TypedDataDomain | undefined> {
   const contract = { address: token, abi: testTokenAbi } as const
   const [separator, described, name] = await Promise.all([
     orAbsent(node.public.readContract({ ...contract, functionName: 'DOMAIN_SEPARATOR' })),
@@ -71,7 +71,7 @@ async function permitDomain(node: ChainNode, token: Address): Promise<TypedDataD
   return candidates.find((domain) => domainSeparator({ domain }) === separator)
 }
 
-async function orAbsent<T>(read: Promise<T>): Promise<T | undefined> {
+export async function orAbsent<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read
   } catch (error) {
