@@ -45,6 +45,8 @@ export interface ChargerParts extends ClaimPolicy, ConfirmationPolicy {
   readonly link: ChainLink
   readonly changes: Changes
   readonly log: Logger
+  /** Its channel was opened at our cost: its payer may have no gas to fetch the refund. */
+  isRelayed?(podId: string): boolean
   /** How long a pod runs on once its deposit is used up. */
   readonly fundsGraceMs: number
   /** How long the data of a suspended pod is kept. */
@@ -214,11 +216,10 @@ export class Charger {
     this.#remember(row, state)
     await this.#redeem(podId, state, view)
     const receipt = await this.#claimable(podId, state, view)
-    const { transaction, blockNumber } = await settleClose(
-      chain,
-      terms,
-      receipt && BigInt(receipt.cumulative) > state.claimed ? { receipt } : {},
-    )
+    const { transaction, blockNumber } = await settleClose(chain, terms, {
+      payOut: this.#parts.isRelayed?.(podId) ?? false,
+      ...(receipt && BigInt(receipt.cumulative) > state.claimed && { receipt }),
+    })
     const claimed = receipt ? larger(BigInt(receipt.cumulative), state.claimed) : state.claimed
     journal.change(podId, { settlement: transaction, settledBlock: blockNumber, claimed })
     log.info('channel settled', { pod: podId, cumulative: claimed.toString(), transaction })

@@ -31,6 +31,10 @@ export interface Deposited {
 const DAY_MS = 24 * 3600 * 1000
 /** An authorization that ends sooner may end before its transaction is mined, and cost gas for nothing. */
 const LEAST_SECONDS = 60n
+/** How long after its end an opening without a pod is a stray: whoever sent it may still be storing the pod. */
+const STRAY_SECONDS = 120n
+/** Between two looks for strays. */
+const STRAY_MS = 60_000
 /** Below the 60 s of silence that a publisher bears; it sends its request again and finds the same transaction. */
 const WAIT_MS = 40_000
 
@@ -72,7 +76,12 @@ export class Relay {
     this.#underWay.set(key, sending)
     // Whoever asks hears of the failure; here it only ends the turn.
     sending.catch(() => undefined).finally(() => this.#underWay.delete(key))
-    return await Promise.race([sending, notMinedYet()])
+    const waiting = new AbortController()
+    try {
+      return await Promise.race([sending, notMinedYet(waiting.signal)])
+    } finally {
+      waiting.abort()
+    }
   }
 
   /** Whether the refund of this channel is to be sent to its payer, too. */
@@ -99,7 +108,7 @@ export class Relay {
       if (hasPod(id.slice(2))) ledger.close(id)
       else {
         try {
-          if ((await chainSeconds(link.require())) < validBefore) continue
+          if ((await chainSeconds(link.require())) < validBefore + STRAY_SECONDS) continue
           if ((await readChannel(link.require(), id)) === undefined) ledger.close(id)
           else await this.release(terms)
         } catch (error) {
@@ -151,6 +160,20 @@ export class Relay {
   }
 }
 
+/** Looks after strays until disposed. */
+export function keepReleasing(relay: Relay, hasPod: (podId: string) => boolean): AsyncDisposable {
+  const stop = new AbortController()
+  const looking = (async () => {
+    for (; !stop.signal.aborted; await pause(STRAY_MS, stop.signal)) await relay.releaseStrays(hasPod)
+  })()
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Error('the provider is stopping'))
+      await looking
+    },
+  }
+}
+
 /** At the pending block: refusals cost nothing and have a name. */
 async function mostWei(
   chain: Chain,
@@ -178,8 +201,8 @@ async function chainSeconds(chain: Chain): Promise<bigint> {
   return (await fromChain('reading the time of the chain', chain.public.getBlock())).timestamp
 }
 
-async function notMinedYet(): Promise<never> {
-  await pause(WAIT_MS)
+async function notMinedYet(signal: AbortSignal): Promise<never> {
+  await pause(WAIT_MS, signal)
   throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the transaction that brings the deposit in is not mined yet')
 }
 

@@ -11,6 +11,7 @@ import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { parseGwei } from 'viem'
 import { keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
@@ -33,6 +34,8 @@ import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES, type PodRow } from './pod-row.ts'
 import { loadPrices } from './prices.ts'
 import type { RecordParts } from './provider-record.ts'
+import { keepReleasing, Relay } from './relay.ts'
+import { RelayLedger } from './relay-ledger.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
@@ -122,6 +125,7 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
   const outbox = openOutboxFiles(join(stateDir, 'outbox'))
   const paying = { account, outbox, pollingIntervalMs: CHAIN_POLL_MS, log, signal }
   const link = stack.use(await openChainLink(config.chain, paying, { mayWait: hasWork(journal) }))
+  const relay = openRelay(config, { link, log, stack })
   const { listen, announce } = config
   const node = await createNode({
     privateKey: keys.identity,
@@ -130,7 +134,15 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     start: false,
     ...(config.dht && { dht: 'server' as const }),
   })
-  return { keys, attester, account: account.address, link, pricing, journal, node, peerId: node.peerId }
+  return { keys, attester, account: account.address, link, relay, pricing, journal, node, peerId: node.peerId }
+}
+
+/** What we send for payers without gas, and how much of it. */
+function openRelay({ stateDir, terms }: ProviderConfig, { link, log, stack }: Owned & { link: OpenLink }): Relay {
+  const ledger = stack.use(new RelayLedger(join(stateDir, 'relayed.sqlite')))
+  const { coinPrice, gasPercent, relayGweiPerDay } = terms
+  const relayWeiPerDay = parseGwei(`${relayGweiPerDay}`)
+  return new Relay({ link, ledger, log, gasPercent, relayWeiPerDay, ...(coinPrice !== undefined && { coinPrice }) })
 }
 
 /** Pods to look after, or money to fetch. */
@@ -171,7 +183,7 @@ type Machine = Awaited<ReturnType<typeof openMachine>>
 /** Pods, their money, and the rounds that keep both as they should be. */
 async function openPods(
   config: ProviderConfig,
-  { journal, link, keys, runtime, front, log, stack }: Base & Machine & Owned,
+  { journal, link, relay, keys, runtime, front, log, stack }: Base & Machine & Owned,
 ) {
   const { terms } = config
   const changes = new Changes()
@@ -182,7 +194,8 @@ async function openPods(
     keepDataMs: terms.keepDataSeconds * 1000,
     reorgPatienceMs: terms.reorgPatienceSeconds * 1000,
   }
-  const charger = new Charger({ journal, meter, link, changes, log, ...policy })
+  const isRelayed = (podId: string) => relay.hasOpened(`0x${podId}`)
+  const charger = new Charger({ journal, meter, link, changes, log, isRelayed, ...policy })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
@@ -198,6 +211,7 @@ async function openPods(
   stack.use(
     startRounds({ journal, runtime, keeper, charger, link, log, startLimitMs: terms.startLimitMinutes * 60_000 }, pace),
   )
+  stack.use(keepReleasing(relay, (podId) => journal.pod(podId) !== undefined))
   return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal) }
 }
 
@@ -209,6 +223,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
     keys,
     attester,
     link,
+    relay,
     journal,
     peerId,
     runtime,
@@ -223,7 +238,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const own = ownPayment(config, parts)
   const { quoteSeconds, minRuntimeMinutes, diskReserveBytes } = config.terms
   const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts }
-  const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
+  const quote = { link, relay, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
@@ -233,8 +248,8 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,
-    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, own, peerId, status, ...room },
-    lease: { keeper, charger: parts.charger, status },
+    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, relay, own, peerId, status, ...room },
+    lease: { keeper, charger: parts.charger, relay, status },
   }
 }
 

@@ -62,7 +62,7 @@ export async function openChannel(
 }
 
 /** @throws TrustedPodsError CHANNEL_NO_FUNDS before there is a lease of which nobody would know whether it was paid. */
-async function requireFunds(chain: Chain, { channel: { terms, deposit } }: LeaseFacts): Promise<void> {
+export async function requireFunds(chain: Chain, { channel: { terms, deposit } }: LeaseFacts): Promise<void> {
   const balance = await tokenBalance(chain, { token: terms.token, account: terms.payer })
   if (balance >= deposit) return
   throw new TrustedPodsError(
@@ -84,7 +84,16 @@ export async function fundChannel(
 ): Promise<LeaseOf<'funded'>> {
   requirePayer(chain, lease)
   const openTransaction = (await findOpenTransaction(chain, lease)) ?? (await open(chain, lease, signal))
-  const opening = await findOpening(chain, openTransaction)
+  return await asFunded(chain, lease, { openTransaction, leases })
+}
+
+/** The lease whose channel was seen to be open, stored. */
+export async function asFunded(
+  chain: Chain,
+  lease: LeaseOf<'opening'>,
+  { openTransaction, leases }: { openTransaction: Hex; leases: LeaseStore },
+): Promise<LeaseOf<'funded'>> {
+  const opening = await findOpening(chain, openTransaction, lease.channel.terms)
   const channel = { ...lease.channel, ...(opening && { opening }) }
   const funded = inPhase({ ...lease, channel }, { kind: 'funded', draft: lease.draft, openTransaction } as const)
   await leases.save(funded)
@@ -108,7 +117,12 @@ export function requirePayer(chain: Chain, { channel }: Lease): void {
   }
 }
 
-async function draftLease(chain: Chain, quote: AgreedQuote, options: OpenChannelOptions): Promise<LeaseOf<'opening'>> {
+/** A lease that is not stored yet. @throws TrustedPodsError QUOTE_EXPIRED, CHANNEL_UNDERFUNDED, CHANNEL_BAD_TERMS. */
+export async function draftLease(
+  chain: Chain,
+  quote: AgreedQuote,
+  options: OpenChannelOptions,
+): Promise<LeaseOf<'opening'>> {
   const { name, provider, simulated, deposit, pod, now = new Date() } = options
   const {
     expiresAt,
@@ -177,7 +191,10 @@ async function open(chain: Chain, lease: LeaseOf<'opening'>, signal?: AbortSigna
 }
 
 /** The transaction that opened the lease's channel; undefined: it is not on the chain. */
-async function findOpenTransaction(chain: Chain, { channel: { terms, sinceBlock } }: Lease): Promise<Hex | undefined> {
+export async function findOpenTransaction(
+  chain: Chain,
+  { channel: { terms, sinceBlock } }: Lease,
+): Promise<Hex | undefined> {
   const id = channelId(terms, chain)
   if (!(await readChannel(chain, id))) return undefined
   const read = chain.public.getContractEvents({

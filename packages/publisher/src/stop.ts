@@ -6,6 +6,7 @@ import type { Libp2p } from '@libp2p/interface'
 import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import { isExpired } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { settleOutbox } from '@trusted-pods/protocol/chain/settle-outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
@@ -146,7 +147,8 @@ async function removed(
   const { opening } = lease.channel
   if (!opening || !(await isRemoved(chain, opening))) throw notShown(lease)
   report('a reorganisation of the chain has removed the deposit: making sure that it stays in the wallet')
-  await makeVoid(chain, opening, signal)
+  if (opening.nonce !== undefined) await makeVoid(chain, { nonce: opening.nonce }, signal)
+  else await requireOver(chain, lease)
   if (await channelOf(chain, lease)) throw notShown(lease, 'one and the same state of the channel')
   const reason = 'its deposit was removed by a reorganisation'
   const record = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason } as const)
@@ -154,9 +156,23 @@ async function removed(
   return ended(record)
 }
 
+/** @throws TrustedPodsError CHANNEL_NOT_FOUND while somebody can send the opening that was signed. */
+async function requireOver(chain: Chain, { channel: { relay } }: LeaseFacts): Promise<void> {
+  if (relay === undefined || (await isExpired(chain, relay))) return
+  const until = new Date(Number(relay.validBefore) * 1000).toISOString()
+  throw new TrustedPodsError(
+    'CHANNEL_NOT_FOUND',
+    `the channel is not on the chain, but the signed opening that the provider has can be sent until ${until}: stop again then`,
+  )
+}
+
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */
 async function neverOpened(chain: Chain, lease: LeaseOf<'opening'>, { leases }: StopOptions): Promise<StopOutcome> {
+  await requireOver(chain, lease)
   await requireNothingPending(chain, lease)
+  // Looked at after the end of the authorization: one that was mined just before it shows now.
+  if (await channelOf(chain, lease))
+    throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the channel was opened just now: stop again')
   const never = { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason: 'never opened' } as const
   const record = inPhase(lease, never)
   await leases.save(record)

@@ -217,15 +217,6 @@ export function withdraw(chain: Chain, { token, to, amount = 0n, signal }: Withd
   })
 }
 
-/** Sends an account's credit to that account, whoever it is. */
-export function withdrawFor(
-  chain: Chain,
-  { account, token, signal }: TransactOptions & { account: Address; token: Address },
-): Promise<Mined> {
-  const data = encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdrawFor', args: [account, token] })
-  return send(chain, data, { what: 'sending a refund to its payer', signal })
-}
-
 interface Payment extends TransactOptions {
   readonly token: Address
   readonly amount: bigint

@@ -55,6 +55,14 @@ export async function signPermit(
   return { deadline, v: 27 + yParity, r, s }
 }
 
+/** Whether the wallet can approve by signature. */
+export async function hasPermit(node: ChainNode, token: Address): Promise<boolean> {
+  const owner = requireWallet(node).account.address
+  const call = { address: token, abi: testTokenAbi, functionName: 'nonces', args: [owner] } as const
+  const nonce = await orAbsent(node.public.readContract(call))
+  return nonce !== undefined && (await tokenDomain(node, token)) !== undefined
+}
+
 /** The EIP-712 domain of a token: by EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
 export async function tokenDomain(node: ChainNode, token: Address): Promise<TypedDataDomain | undefined> {
   const contract = { address: token, abi: testTokenAbi } as const

@@ -3,10 +3,7 @@ import { create } from '@bufbuild/protobuf'
 import { encodeAbiParameters, type Hex, keccak256 } from 'viem'
 import { fromHex, toHex } from '../bytes.ts'
 import { TrustedPodsError } from '../errors.ts'
-import {
-  type TransferAuthorization as Message,
-  TransferAuthorizationSchema,
-} from '../gen/trustedpods/v0/payment_pb.ts'
+import { type TransferAuthorization as Message, TransferAuthorizationSchema } from '../gen/trustedpods/v0/payment_pb.ts'
 
 /** An EIP-3009 authorization whose nonce ties it to one channel: it can be sent by anybody, used once, and pays for nothing else. */
 export interface TransferAuthorization {
