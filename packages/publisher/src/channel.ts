@@ -5,6 +5,7 @@
 
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress, ZERO_ADDRESS } from '@trusted-pods/protocol/chain/address.ts'
+import { MINED_TIMEOUT_MS } from '@trusted-pods/protocol/chain/await-mined.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { openChannel as openOnChain, readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
@@ -17,6 +18,7 @@ import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseProvider,
 import { findOpening } from './opening.ts'
 import type { AgreedQuote } from './quote.ts'
 import { Secret } from './secret.ts'
+import { waitMs } from './wait.ts'
 
 export interface OpenChannelOptions {
   /** Base units to put in. */
@@ -42,6 +44,7 @@ export interface FundOptions {
 
 /** A day: longer than a provider needs to claim, short enough that a refund from one that vanished is not forgotten. */
 export const MAX_UNLOCK_DELAY_ACCEPTED_SECONDS = 24 * 3600
+const OPENING_POLL_MS = 500
 const IDEMPOTENCY_KEY_BYTES = 16
 const POD_ID_BYTES = 32
 
@@ -183,10 +186,21 @@ async function open(chain: Chain, lease: LeaseOf<'opening'>, signal?: AbortSigna
     return (await openOnChain(chain, terms, { deposit, signal })).transaction
   } catch (error) {
     // An earlier try of ours was mined in between: the contract lets an id be used once only.
-    const found =
-      error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE' && (await findOpenTransaction(chain, lease))
-    if (found) return found
+    const isOpen = error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE'
+    if (isOpen) return await awaitOpenTransaction(chain, lease, signal)
     throw error
+  }
+}
+
+/** The pending block has the opening, which an earlier run handed to a wallet: soon a block has it. */
+async function awaitOpenTransaction(chain: Chain, lease: Lease, signal?: AbortSignal): Promise<Hex> {
+  const until = performance.now() + MINED_TIMEOUT_MS
+  for (;;) {
+    const found = await findOpenTransaction(chain, lease)
+    if (found) return found
+    if (performance.now() > until)
+      throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the opening that was sent before is not mined yet')
+    await waitMs(OPENING_POLL_MS, signal ? { signal } : {})
   }
 }
 

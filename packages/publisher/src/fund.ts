@@ -5,8 +5,15 @@
 
 import type { Libp2p } from '@libp2p/interface'
 import { fromHex, toHex } from '@trusted-pods/protocol/bytes.ts'
-import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
-import { depositCall, isExpired, isUsed, signDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
+import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
+import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import {
+  canAuthorize,
+  depositCall,
+  isExpired,
+  isUsed,
+  signDeposit,
+} from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { topUp } from '@trusted-pods/protocol/chain/escrow.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { transact } from '@trusted-pods/protocol/chain/transact.ts'
@@ -16,7 +23,7 @@ import { FundRequestSchema, FundResponseSchema } from '@trusted-pods/protocol/ge
 import { request } from '@trusted-pods/protocol/wire/exchange.ts'
 import { FUND } from '@trusted-pods/protocol/wire/protocols.ts'
 import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
-import type { Hex } from 'viem'
+import type { Address, Hex } from 'viem'
 import { requirePayer } from './channel.ts'
 import { dial } from './dial.ts'
 import { type FundingChoice, gasCoin } from './funding.ts'
@@ -86,10 +93,44 @@ async function add(chain: Chain, lease: Lease, options: FundLeaseOptions): Promi
   const isRelayed = node !== undefined && (await shouldRelay(chain, options.funding))
   if (isRelayed) return await addByProvider(chain, { lease, signed, node }, options)
   // What the provider may still send must not come in beside another sum.
-  const { transaction, isEarlier } = signed
-    ? await transact(chain, depositCall(chain, terms, signed), { signal })
+  const single = signed ?? (await signForWallet(chain, lease, options))
+  const { transaction, isEarlier } = single
+    ? await transact(chain, depositCall(chain, terms, single), { signal })
     : await topUp(chain, terms, { deposit: amount, signal })
   return { transaction, isEarlier: isEarlier === true, isRelayed: false }
+}
+
+/**
+ * A signer that sends by itself has no outbox: a deposit with a nonce of its own, stored before, is paid in once however often it is
+ * asked for. Undefined: the wallet has an outbox, or the token knows no such thing.
+ * @throws TrustedPodsError CHANNEL_IN_USE where a top-up that was asked for before may still be under way.
+ */
+async function signForWallet(
+  chain: Chain,
+  lease: Lease,
+  { amount, leases }: FundLeaseOptions,
+): Promise<TransferAuthorization | undefined> {
+  if (!requireWallet(chain).external) return undefined
+  const { terms } = lease.channel
+  await requireTokens(chain, lease, amount)
+  if (!(await canAuthorize(chain, terms.token))) {
+    await requireNothingUnderWay(chain, terms.payer)
+    return undefined
+  }
+  const authorization = await signDeposit(chain, terms, { amount })
+  await leases.save({ ...lease, channel: { ...lease.channel, topUp: authorization } })
+  return authorization
+}
+
+async function requireNothingUnderWay(chain: Chain, address: Address): Promise<void> {
+  const count = (blockTag: 'latest' | 'pending') =>
+    fromChain('reading the nonce', chain.public.getTransactionCount({ address, blockTag }))
+  const [latest, pending] = await Promise.all([count('latest'), count('pending')])
+  if (pending <= latest) return
+  throw new TrustedPodsError(
+    'CHANNEL_IN_USE',
+    `${pending - latest} transactions of ${address} are not mined yet, and one may be this top-up: ask again once they are`,
+  )
 }
 
 /**
