@@ -12,6 +12,8 @@ export interface PermitRequest {
 }
 
 export interface Permit {
+  /** The token's nonce of the owner that it uses up. */
+  readonly nonce: bigint
   /** Unix seconds. */
   readonly deadline: bigint
   readonly v: number
@@ -43,24 +45,26 @@ export async function signPermit(
   const { account } = requireWallet(node)
   const owner = account.address
   const domain = await tokenDomain(node, token)
-  const nonce = await orAbsent(
-    node.public.readContract({ address: token, abi: testTokenAbi, functionName: 'nonces', args: [owner] }),
-  )
+  const nonce = await permitNonce(node, token)
   if (domain === undefined || nonce === undefined) return undefined
   const { timestamp } = await node.public.getBlock()
   const deadline = timestamp + PERMIT_SECONDS
   const message = { owner, spender, value: amount, nonce, deadline }
   const signed = await account.signTypedData({ domain, types: PERMIT_TYPES, primaryType: 'Permit', message })
   const { r, s, yParity } = parseSignature(signed)
-  return { deadline, v: 27 + yParity, r, s }
+  return { nonce, deadline, v: 27 + yParity, r, s }
+}
+
+/** At the pending block: what the account sends is mined in the order of its nonces, so an earlier permit is used before ours. */
+export function permitNonce(node: ChainNode, token: Address): Promise<bigint | undefined> {
+  const args = [requireWallet(node).account.address] as const
+  const call = { address: token, abi: testTokenAbi, functionName: 'nonces', args, blockTag: 'pending' } as const
+  return orAbsent(node.public.readContract(call))
 }
 
 /** Whether the wallet can approve by signature. */
 export async function hasPermit(node: ChainNode, token: Address): Promise<boolean> {
-  const owner = requireWallet(node).account.address
-  const call = { address: token, abi: testTokenAbi, functionName: 'nonces', args: [owner] } as const
-  const nonce = await orAbsent(node.public.readContract(call))
-  return nonce !== undefined && (await tokenDomain(node, token)) !== undefined
+  return (await permitNonce(node, token)) !== undefined && (await tokenDomain(node, token)) !== undefined
 }
 
 /** The EIP-712 domain of a token: by EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
