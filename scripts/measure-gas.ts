@@ -32,6 +32,7 @@ const ACTIONS: { readonly [action: string]: { readonly limit: number; readonly a
   requestClose: { limit: 35_000, ancestor: 51_824 },
   'finalizeClose with a refund': { limit: 60_000, ancestor: 52_620 },
   'withdraw a refund': { limit: 42_000 },
+  'withdraw a refund for somebody': { limit: 42_000 },
   'settleClose by the provider': { limit: 61_000 },
   'settleClose by the payer, with a last payment': { limit: 77_000 },
   'move a deposit to new terms in one transaction': { limit: 140_000 },

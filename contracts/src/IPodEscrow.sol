@@ -71,6 +71,10 @@ interface IPodEscrow {
     /// Sends the caller's credit to `to`; 0 means all of it.
     function withdraw(address token, address to, uint256 amount) external;
 
+    /// Sends all of an account's credit to that account. Anyone may call it, so that a payer without gas coin gets its
+    /// refund; nobody can turn the money elsewhere.
+    function withdrawFor(address account, address token) external;
+
     /// The payer's way out that needs nobody: freezes the cap after STOP_GRACE and starts the unlock delay, once.
     function requestClose(Terms calldata t) external;
 

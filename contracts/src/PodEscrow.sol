@@ -113,6 +113,14 @@ contract PodEscrow is IPodEscrow, EIP712, Multicall, ReentrancyGuardTransient {
         emit Withdrawn(msg.sender, token, to, amount);
     }
 
+    function withdrawFor(address account, address token) external nonReentrant {
+        uint256 amount = credit[account][token];
+        if (amount == 0) revert ZeroAmount();
+        credit[account][token] = 0;
+        IERC20(token).safeTransfer(account, amount);
+        emit Withdrawn(account, token, account, amount);
+    }
+
     // Closing
 
     function requestClose(Terms calldata t) external {

@@ -38,6 +38,19 @@ contract CreditTest is EscrowFixture {
         escrow.withdraw(address(token), stranger, 1);
     }
 
+    function test_anyone_can_send_an_account_its_own_credit_and_only_there() public {
+        earn(1_000);
+        vm.startPrank(stranger);
+        vm.expectEmit();
+        emit IPodEscrow.Withdrawn(provider, address(token), provider, 1_000);
+        escrow.withdrawFor(provider, address(token));
+        assertEq(token.balanceOf(provider), 1_000, "provider's balance");
+        assertEq(token.balanceOf(stranger), 0, "stranger's balance");
+        assertEq(creditOf(provider), 0, "credit at the end");
+        vm.expectRevert(IPodEscrow.ZeroAmount.selector);
+        escrow.withdrawFor(provider, address(token));
+    }
+
     function test_credit_of_one_token_is_none_of_another() public {
         earn(1_000);
         address other = address(new BlockingToken());
@@ -176,11 +189,12 @@ contract CreditTest is EscrowFixture {
         Terms memory inner = termsOf("inner");
         inner.token = address(calling);
         inner.payer = address(calling);
-        bytes[4] memory entries = [
+        bytes[5] memory entries = [
             abi.encodeCall(escrow.open, (inner, DEPOSIT)),
             abi.encodeCall(escrow.topUp, (inner, DEPOSIT)),
             abi.encodeCall(escrow.depositWithAuthorization, (inner, DEPOSIT, 0, type(uint40).max, "salt", 27, 0, 0)),
-            abi.encodeCall(escrow.withdraw, (address(calling), stranger, 0))
+            abi.encodeCall(escrow.withdraw, (address(calling), stranger, 0)),
+            abi.encodeCall(escrow.withdrawFor, (provider, address(calling)))
         ];
         bytes memory refusal = abi.encodeWithSignature("ReentrancyGuardReentrantCall()");
         vm.prank(payer);

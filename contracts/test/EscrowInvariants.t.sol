@@ -30,7 +30,7 @@ contract EscrowInvariantsTest is Test {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory steps = new bytes4[](14);
+        bytes4[] memory steps = new bytes4[](15);
         steps[0] = EscrowModel.open.selector;
         steps[1] = EscrowModel.openFromCredit.selector;
         steps[2] = EscrowModel.deposit.selector;
@@ -45,6 +45,7 @@ contract EscrowInvariantsTest is Test {
         steps[11] = EscrowModel.reopen.selector;
         steps[12] = EscrowModel.pass.selector;
         steps[13] = EscrowModel.setBlocked.selector;
+        steps[14] = EscrowModel.withdrawFor.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(model), steps);
     }
@@ -97,7 +98,7 @@ contract EscrowInvariantsTest is Test {
 
     /// A walk that never succeeded, or never was refused, would prove nothing.
     function test_the_walk_takes_and_is_refused_every_step() public {
-        string[11] memory names = [
+        string[12] memory names = [
             "open",
             "openFromCredit",
             "depositWithAuthorization",
@@ -108,10 +109,11 @@ contract EscrowInvariantsTest is Test {
             "withdraw",
             "requestClose",
             "finalizeClose",
-            "settleClose"
+            "settleClose",
+            "withdrawFor"
         ];
-        uint256[11] memory seenAccepted;
-        uint256[11] memory seenRefused;
+        uint256[12] memory seenAccepted;
+        uint256[12] memory seenRefused;
         bytes4[] memory steps = this.targetSelectors()[0].selectors;
         for (uint256 i = 0; i < 3_000; i++) {
             if (i % 500 == 0) model = new EscrowModel(escrow = IPodEscrow(deploy("PodEscrow.sol:PodEscrow", "")));
@@ -119,12 +121,12 @@ contract EscrowInvariantsTest is Test {
             if (i % 500 != 499) continue;
             invariant_the_balance_is_the_open_deposits_and_all_credit();
             invariant_every_channel_is_as_in_the_books();
-            for (uint256 step = 0; step < 11; step++) {
+            for (uint256 step = 0; step < 12; step++) {
                 seenAccepted[step] += model.accepted(names[step]);
                 seenRefused[step] += model.refused(names[step]);
             }
         }
-        for (uint256 step = 0; step < 11; step++) {
+        for (uint256 step = 0; step < 12; step++) {
             assertTrue(seenAccepted[step] > 0, string.concat("never accepted: ", names[step]));
             assertTrue(seenRefused[step] > 0, string.concat("never refused: ", names[step]));
         }

@@ -187,7 +187,9 @@ async function measureClosing(session: Session, parts: Deployed, costs: Costs): 
   const agreed = await settleByPayer(parts, 202, 300_000n)
   costs.set('settleClose by the payer, with a last payment', await session.send(payer, escrow, agreed))
 
-  await session.send(payer, escrow, withdraw)
+  const args = [payer.address, token] as const
+  const withdrawFor = encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdrawFor', args })
+  costs.set('withdraw a refund for somebody', await session.send(relayer, escrow, withdrawFor))
   const next = encodeFunctionData({ abi: podEscrowAbi, functionName: 'openFromCredit', args: [termsOf(300), 0n] })
   const move = multicall(await settleByPayer(parts, 203, 0n), next)
   costs.set('move a deposit to new terms in one transaction', await session.send(payer, escrow, move))

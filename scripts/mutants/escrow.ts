@@ -72,6 +72,14 @@ export const ESCROW_MUTANTS: readonly Mutant[] = [
     'function withdraw(address token, address to, uint256 amount) external {',
   ],
   [
+    'function withdrawFor(address account, address token) external nonReentrant {',
+    'function withdrawFor(address account, address token) external {',
+  ],
+  ['IERC20(token).safeTransfer(account, amount);', 'IERC20(token).safeTransfer(msg.sender, amount);'],
+  ['uint256 amount = credit[account][token];', 'uint256 amount = credit[msg.sender][token];'],
+  ['if (amount == 0) revert ZeroAmount();\n        credit[account][token] = 0;', 'credit[account][token] = 0;'],
+  ['credit[account][token] = 0;', ''],
+  [
     '        if (amount > available) revert OverCredit(available);\n        credit[msg.sender][token]',
     '        credit[msg.sender][token]',
   ],

@@ -22,12 +22,14 @@ export interface WebPage extends AsyncDisposable {
 export interface WebPageOptions {
   /** ES modules by name, run in their order. */
   readonly scripts: Readonly<Record<string, string>>
+  /** Origins that the page may speak to; none unless given. */
+  readonly connect?: readonly string[]
 }
 
 /** Opens an empty page with the scripts, and waits until they have run. */
-export async function openWebPage({ scripts }: WebPageOptions): Promise<WebPage> {
+export async function openWebPage({ scripts, connect = [] }: WebPageOptions): Promise<WebPage> {
   await using resources = new AsyncDisposableStack()
-  const server = await serve(scripts)
+  const server = await serve(scripts, connect)
   resources.defer(() => closeServer(server))
   const browser = await launch()
   resources.defer(() => browser.close())
@@ -51,7 +53,8 @@ async function launch(): Promise<Browser> {
 /** Scripts of the own origin and an icon of no bytes, and nothing else: no connection, no eval, no frame. */
 const POLICY = "default-src 'none'; script-src 'self'; img-src data:"
 
-async function serve(scripts: Readonly<Record<string, string>>): Promise<Server> {
+async function serve(scripts: Readonly<Record<string, string>>, connect: readonly string[]): Promise<Server> {
+  const policy = connect.length === 0 ? POLICY : `${POLICY}; connect-src ${connect.join(' ')}`
   const tags = Object.keys(scripts).map((name) => `<script type="module" src="/${name}"></script>`)
   const html = `<!doctype html><title>test</title><link rel="icon" href="data:,">${tags.join('')}`
   const server = createServer(({ url = '/' }, response) => {
@@ -63,7 +66,7 @@ async function serve(scripts: Readonly<Record<string, string>>): Promise<Server>
         : name === ''
           ? [200, 'text/html', html]
           : [404, 'text/plain', '']
-    response.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'content-security-policy': POLICY })
+    response.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'content-security-policy': policy })
     response.end(body)
   })
   const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -30,6 +30,9 @@ import {
   QuoteSchema,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import {
+  type FundRequest,
+  FundRequestSchema,
+  FundResponseSchema,
   LogMessageSchema,
   LogsRequestSchema,
   StatusRequestSchema,
@@ -48,10 +51,14 @@ import {
   ProvisionRequestSchema,
   StatusUpdateSchema,
 } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
-import type { Refusal } from '@trusted-pods/protocol/gen/trustedpods/v0/refusal_pb.ts'
+import {
+  type Refusal,
+  Action as RefusalAction,
+  RefusalSchema,
+} from '@trusted-pods/protocol/gen/trustedpods/v0/refusal_pb.ts'
 import { ratePerHour } from '@trusted-pods/protocol/pricing/price.ts'
 import { type OpenedQuote, signQuote } from '@trusted-pods/protocol/pricing/quote.ts'
-import { ATTEST, CAPACITY, LOGS, PROVISION, STATUS, STOP } from '@trusted-pods/protocol/wire/protocols.ts'
+import { ATTEST, CAPACITY, FUND, LOGS, PROVISION, STATUS, STOP } from '@trusted-pods/protocol/wire/protocols.ts'
 import { generateHpkeKey, unsealPod } from '@trusted-pods/protocol/wire/seal.ts'
 import { type Caller, serve } from '@trusted-pods/protocol/wire/serve.ts'
 import { openSimulatedAttester } from '@trusted-pods/provider/attester/simulated.ts'
@@ -72,6 +79,8 @@ export interface Deviations {
   status?: (podId: Uint8Array, caller: Caller) => AsyncIterable<Update>
   logs?: (caller: Caller) => AsyncIterable<MessageInitShape<typeof LogMessageSchema>>
   stop?: (podId: Uint8Array) => Promise<MessageInitShape<typeof StopResponseSchema>>
+  /** Without it no top-up is sent. */
+  fund?: (request: FundRequest) => Promise<MessageInitShape<typeof FundResponseSchema>>
 }
 
 export interface FakeProvider extends AsyncDisposable {
@@ -246,6 +255,18 @@ export async function startFakeProvider(options: FakeProviderOptions = {}): Prom
     { log },
   )
 
+  await serve(
+    node,
+    FUND,
+    {
+      request: FundRequestSchema,
+      response: FundResponseSchema,
+      refuse,
+      answer: async (request) => (await deviate.fund?.(request)) ?? refuse(noRelay()),
+    },
+    { log },
+  )
+
   return {
     node,
     offer: {
@@ -275,6 +296,11 @@ export async function startFakeProvider(options: FakeProviderOptions = {}): Prom
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+function noRelay(): Refusal {
+  const message = 'no deposits are sent for others'
+  return create(RefusalSchema, { code: 'CHANNEL_RELAY_REFUSED', message, action: RefusalAction.FIX_INPUT })
 }
 
 /** 45,000 base units per vCPU-hour, memory free. */

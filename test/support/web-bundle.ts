@@ -15,7 +15,12 @@ export async function bundleForWeb(entry: string, { production }: BundleOptions)
     configFile: false,
     logLevel: 'error',
     resolve: { conditions: [SOURCES, ...(production ? [PRODUCTION] : []), 'module', 'browser'] },
-    build: { write: false, modulePreload: false, target: 'es2024', rolldownOptions: { input: entry } },
+    build: {
+      write: false,
+      modulePreload: false,
+      target: 'es2024',
+      rolldownOptions: { input: entry, output: { codeSplitting: false } },
+    },
   })
   return onlyChunk(result).code
 }

@@ -147,6 +147,17 @@ contract EscrowModel is EscrowFixture {
         assertEq(token.balanceOf(caller), before + amount, "balance after a withdrawal");
     }
 
+    function withdrawFor(uint256 by, uint256 whose) external {
+        address account = actor(whose);
+        uint256 available = credited[account];
+        bool wanted = available > 0 && !_blocking.blocked(account);
+        uint256 before = token.balanceOf(account);
+        bytes memory call = abi.encodeCall(escrow.withdrawFor, (account, address(token)));
+        if (!attempt("withdrawFor", actor(by), call, wanted)) return;
+        credited[account] = 0;
+        assertEq(token.balanceOf(account), before + available, "balance after a withdrawal for somebody");
+    }
+
     function requestClose(uint256 which, uint256 by) external {
         if (_books.length == 0) return;
         Book storage b = _books[which % _books.length];

@@ -28,6 +28,8 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
     'Allow more with --max-price or --max-deposit, or choose another provider: trustedpods providers. What was paid already comes back with `trustedpods stop`.',
   CHANNEL_NO_FUNDS: 'Send tokens and gas coin to the wallet, or lower --deposit or --hours.',
   CHANNEL_UNDERFUNDED: 'Raise --deposit or --hours.',
+  CHANNEL_RELAY_REFUSED:
+    'Send some of the chain’s coin to the wallet and use --funding own, or choose another provider.',
   CHANNEL_WALLET: 'See wallet in the configuration.',
   CHANNEL_WRONG_CHAIN: 'See chain in the configuration.',
   CHANNEL_RPC_UNAVAILABLE:

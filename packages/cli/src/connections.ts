@@ -10,6 +10,7 @@ import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/pol
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import type { LocalAccount } from 'viem'
 import { parse } from 'yaml'
 import { type Config, type PolicyConfig, required } from './config.ts'
 import type { Context } from './context.ts'
@@ -28,6 +29,12 @@ export async function openNode(
 /** The chain, to look at only. */
 export function openChain(config: Config, { signal }: Context): Promise<Chain> {
   return connectChain(chainPlace(config), { signal })
+}
+
+/** Who signs for the wallet; no chain is asked. */
+export async function openPayer(config: Config, { around }: Context): Promise<LocalAccount> {
+  const wallet = await loadWallet(required(config, 'wallet'), around.env)
+  return 'sendTransaction' in wallet ? wallet.account : wallet
 }
 
 /** The chain, with the wallet that pays. */

@@ -62,11 +62,13 @@ export function createDeployProgress(
         output.step('quote', 'signed by the attested meter, valid for what was asked')
         return output.progress(formatPlan(event.plan, colours))
       case 'channel': {
-        const { channel, pricing, openTransaction, id } = event.lease
-        return output.step(
-          'channel',
-          `lease ${shortId(id)}: ${formatAmount(channel.deposit, pricing)} deposited, transaction ${openTransaction}`,
-        )
+        const { channel, pricing, id } = event.lease
+        const deposit = formatAmount(channel.deposit, pricing)
+        const how =
+          event.lease.kind === 'funded'
+            ? `deposited, transaction ${event.lease.openTransaction}`
+            : 'signed, the provider sends it'
+        return output.step('channel', `lease ${shortId(id)}: ${deposit} ${how}`)
       }
       case 'provision':
         return sayStatus(event.status)

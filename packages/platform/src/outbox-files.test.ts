@@ -54,6 +54,18 @@ test('an entry is replaced and removed, and nothing else is left in the folder',
   assert.deepEqual(await readdir(join(folder, 'c', `1-${ACCOUNT.address.toLowerCase()}`)), [])
 })
 
+test('what was mined is remembered for as long as a reorganisation could free its nonce', async () => {
+  const outbox = openOutboxFiles(join(folder, 'e'))
+  for (const nonce of [5, 6, 69]) await outbox.add(ACCOUNT, entry(nonce))
+  await outbox.remove(ACCOUNT, 5, { isMined: true })
+  await outbox.remove(ACCOUNT, 6)
+  assert.deepEqual(await outbox.load(ACCOUNT), [entry(69)])
+  const known = () => Promise.all([5, 6, 69].map((nonce) => outbox.wasMined(ACCOUNT, nonce)))
+  assert.deepEqual(await known(), [true, false, false])
+  await openOutboxFiles(join(folder, 'e')).remove(ACCOUNT, 69, { isMined: true })
+  assert.deepEqual(await known(), [false, false, true])
+})
+
 test('a damaged file is refused with PLATFORM_STATE, never passed over', async () => {
   const place = join(folder, 'd')
   const outbox = openOutboxFiles(place)

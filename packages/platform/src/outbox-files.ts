@@ -3,7 +3,7 @@
  * pay from one account on this machine. Spec: spec/PAYMENT.md#outbox.
  */
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { access, link, mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OutboxAccount, OutboxAttempt, OutboxEntry, OutboxStore } from '@trusted-pods/protocol/chain/outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -13,6 +13,13 @@ import { hasCode } from './error-code.ts'
 const NAME = /^([0-9]{1,15})\.json$/
 /** A registration with its record is below 10 KiB; anything longer is no file of ours. */
 const MAX_FILE_BYTES = 1024 * 1024
+
+/** Mined transactions of an account that are kept: more than a reorganisation removes. */
+const REMEMBERED = 64
+
+function minedPath(folder: string, nonce: number): string {
+  return join(folder, `${nonce}.mined`)
+}
 
 /** One folder for each chain and account below `folder`. */
 export function openOutboxFiles(folder: string): OutboxStore {
@@ -37,12 +44,23 @@ export function openOutboxFiles(folder: string): OutboxStore {
       await rename(await write(folderOf(account), entry), pathOf(account, entry.nonce))
       await syncFolder(folderOf(account))
     },
-    async remove(account, nonce) {
+    async remove(account, nonce, { isMined = false } = {}) {
+      const place = folderOf(account)
       try {
-        await unlink(pathOf(account, nonce))
+        await (isMined ? rename(pathOf(account, nonce), minedPath(place, nonce)) : unlink(pathOf(account, nonce)))
+        if (isMined) await rm(minedPath(place, nonce - REMEMBERED), { force: true })
       } catch (error) {
         // Another process saw it mined first.
         if (!hasCode(error, 'ENOENT')) throw error
+      }
+    },
+    async wasMined(account, nonce) {
+      try {
+        await access(minedPath(folderOf(account), nonce))
+        return true
+      } catch (error) {
+        if (hasCode(error, 'ENOENT')) return false
+        throw error
       }
     },
   }

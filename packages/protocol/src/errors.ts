@@ -53,6 +53,7 @@ const ACTIONS = {
   CHANNEL_TRANSACTION_FAILED: 'retry',
   CHANNEL_NO_FUNDS: 'fix-input',
   CHANNEL_WALLET: 'fix-input',
+  CHANNEL_RELAY_REFUSED: 'fix-input',
   CHANNEL_REGISTRY_RECORD: 'stop',
   PROVISION_UNSEALING_FAILED: 'stop',
   PROVISION_BAD_POD: 'fix-input',

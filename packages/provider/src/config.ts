@@ -74,6 +74,8 @@ export interface Terms {
   /** Most of a claim that its gas may cost. */
   readonly gasPercent: bigint
   readonly claimEverySeconds: number
+  /** Most gas, in 10^-9 of the chain's coin, that deposits of payers without gas may cost in 24 hours; 0: none is sent. */
+  readonly relayGweiPerDay: number
   readonly fundsGraceSeconds: number
   readonly keepDataSeconds: number
   readonly reorgPatienceSeconds: number
@@ -92,6 +94,8 @@ export interface Terms {
 
 const DAY_SECONDS = 24 * 3600
 const GIB = 1024 ** 3
+/** A hundredth of a coin: on a rollup some hundred pods a day, on a dear chain none. */
+const DEFAULT_RELAY_GWEI = 10_000_000
 
 /** @throws TrustedPodsError PLATFORM_CONFIG naming the file and the key. */
 export async function loadProviderConfig(path: string): Promise<ProviderConfig> {
@@ -256,6 +260,7 @@ function readTerms(root: ConfigSection): Terms {
     'coinPrice',
     'gasPercent',
     'claimEverySeconds',
+    'relayGweiPerDay',
     'fundsGraceSeconds',
     'keepDataSeconds',
     'reorgPatienceSeconds',
@@ -281,6 +286,7 @@ function readTerms(root: ConfigSection): Terms {
     ...(coinPrice > 0 && { coinPrice: BigInt(coinPrice) }),
     gasPercent: BigInt(integer('gasPercent', 5, 100)),
     claimEverySeconds: integer('claimEverySeconds', DAY_SECONDS, 30 * DAY_SECONDS, 60),
+    relayGweiPerDay: integer('relayGweiPerDay', DEFAULT_RELAY_GWEI, Number.MAX_SAFE_INTEGER, 0),
     keepDataSeconds: integer('keepDataSeconds', 3 * DAY_SECONDS, 365 * DAY_SECONDS, 0),
     reorgPatienceSeconds: integer('reorgPatienceSeconds', 3600, 30 * DAY_SECONDS),
     finalitySeconds: integer('finalitySeconds', 900, 30 * DAY_SECONDS, 0),

@@ -1,8 +1,10 @@
-/** /trusted-pods/status, logs and stop: the life of a pod, for the publisher that provisioned it and nobody else. Spec: spec/PROTOCOL.md#lease. */
+/** /trusted-pods/status, logs, stop, voucher and fund: the life of a pod, for the publisher that provisioned it and nobody else. Spec: spec/PROTOCOL.md#lease. */
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
 import { fromHex, toHex } from '@trusted-pods/protocol/bytes.ts'
+import { fromProtoFunding } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
+  type FundRequest,
   type LogMessageSchema,
   type LogsRequest,
   type Settlement,
@@ -15,10 +17,13 @@ import { ReceiptSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment
 import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
+import { channelOf } from './channel-of.ts'
 import type { Charger } from './charger.ts'
 import type { PodKeeper } from './pod-keeper.ts'
-import type { PodRow } from './pod-row.ts'
+import { LIVE_PHASES, type PodRow } from './pod-row.ts'
 import { followStatus, type StatusParts } from './pod-status.ts'
+import type { Relay } from './relay.ts'
+import { refuse } from './relay-policy.ts'
 
 /** Longest piece of one log line in a message. */
 const LINE_BYTES = 16 * 1024
@@ -28,6 +33,7 @@ const DIGITS = /^(0|[1-9][0-9]{0,37})$/
 export interface LeaseParts {
   readonly keeper: PodKeeper
   readonly charger: Pick<Charger, 'keepVoucher'>
+  readonly relay: Pick<Relay, 'send' | 'leastDeposit'>
   readonly status: StatusParts
 }
 
@@ -82,6 +88,27 @@ export async function answerVoucher(
   if (!DIGITS.test(cumulative))
     throw new TrustedPodsError('CHANNEL_BAD_AMOUNT', `${JSON.stringify(cumulative.slice(0, 40))} is no sum`)
   await charger.keepVoucher(row.podId, { cumulative: BigInt(cumulative), signature })
+}
+
+/**
+ * The transaction of a top-up that the payer has signed; empty where somebody else has sent the same.
+ * @throws TrustedPodsError STATUS_NOT_RUNNING, CHANNEL_RELAY_REFUSED and as `Relay.send`.
+ */
+export async function answerFund(
+  { podId, funding }: FundRequest,
+  caller: Caller,
+  { relay, status }: LeaseParts,
+): Promise<Uint8Array> {
+  const row = requireOwn(podId, caller, status)
+  if (row.phase === 'stopping' || !LIVE_PHASES.some((phase) => phase === row.phase))
+    throw new TrustedPodsError('STATUS_NOT_RUNNING', `the pod is ${row.phase}: it takes no more funds`)
+  if (!funding) throw new TrustedPodsError('CHANNEL_BAD_AMOUNT', 'the request brings no authorization')
+  const authorization = fromProtoFunding(funding)
+  const least = await relay.leastDeposit(1n)
+  if (least === undefined) refuse('no deposits are sent for others now')
+  if (authorization.amount < least) refuse(`the top-up is ${authorization.amount}, at least ${least} is sent`)
+  const { transaction } = await relay.send(channelOf(row).terms, authorization, 'top-up')
+  return (transaction && fromHex(transaction)) || new Uint8Array()
 }
 
 /** A stranger learns no more of a pod that exists than of one that does not. */

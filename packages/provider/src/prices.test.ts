@@ -65,6 +65,7 @@ test('where use is priced a pod says how much, and its rate holds all of that', 
     minRuntimeMinutes: 60,
     hosts: [],
     requireRoom: async () => {},
+    relay: { leastDeposit: async () => undefined },
   }
   const remoteAddr = { getComponents: () => [{ name: 'ip4', value: '192.0.2.1' }] } as Asker['remoteAddr']
   const asker = { remotePeer: peerId, remoteAddr }

@@ -1,18 +1,25 @@
 /** /trusted-pods/provision-service/0.0.1: from a sealed request to a pod in the journal, and its status until it runs. Spec: spec/PROTOCOL.md#provision. */
 import { type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import type { PeerId } from '@libp2p/interface'
-import { sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
+import { fromHex, sha256, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
 import { verifyAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
-import { type ChannelState, checkChannel, type OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
+import {
+  type ChannelState,
+  checkChannel,
+  checkTerms,
+  type OwnPayment,
+} from '@trusted-pods/protocol/channel/check-channel.ts'
 import { fromProtoChannel, type OpenedChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { fromProtoFunding } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { type PaymentChannel, PaymentChannelSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { ProvisionRequest, StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts'
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
+import type { Hex } from 'viem'
 import { type Admitted, admit } from './admission.ts'
 import type { Capacity } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
@@ -23,6 +30,8 @@ import type { Journal } from './journal.ts'
 import type { PodKeeper } from './pod-keeper.ts'
 import type { ChannelOpening, PodRow } from './pod-row.ts'
 import { followStatus, type StatusParts } from './pod-status.ts'
+import type { Relay } from './relay.ts'
+import { refuse } from './relay-policy.ts'
 import type { SessionTable } from './session.ts'
 
 export interface ProvisionParts {
@@ -35,6 +44,7 @@ export interface ProvisionParts {
   readonly own: OwnPayment
   readonly peerId: PeerId
   readonly status: StatusParts
+  readonly relay: Relay
   /** Host ports that pods may publish. */
   readonly ports: PortRange
   readonly requireRoom: RequireRoom
@@ -46,6 +56,8 @@ const KEY_BYTES = 16
 interface Paid {
   readonly channel: OpenedChannel & { message: PaymentChannel }
   readonly state: ChannelState
+  /** It was opened at our cost, for this pod. */
+  readonly isRelayed: boolean
   /** Undefined: the chain did not show the transaction that opened it. */
   readonly opening: ChannelOpening | undefined
 }
@@ -79,18 +91,45 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     peerId: parts.peerId,
     ports: parts.ports,
   })
-  const { channel, state, opening } = await checkPayment(request, admitted, { podBytes, publisher, parts })
+  const asked = { podBytes, publisher, requestDigest, parts }
+  // Before the channel: nobody pays, not even the gas of a relayed opening, for a pod that has no room.
   await parts.requireRoom(admitted.quote.imageBytes)
-  // Nothing is awaited from here on: the same request on another stream is seen here or not at all.
+  const paid = await checkPayment(request, admitted, asked)
+  try {
+    return insert(request, admitted, { ...asked, paid })
+  } catch (error) {
+    if (paid.isRelayed) await letGo(paid, parts)
+    throw error
+  }
+}
+
+interface Asked {
+  readonly podBytes: Uint8Array
+  readonly publisher: PeerId
+  readonly requestDigest: string
+  readonly parts: ProvisionParts
+}
+
+/** What no two pods share. */
+function namesOf({ terms, ...place }: OpenedChannel, { idempotencyKey }: ProvisionRequest, publisher: PeerId) {
+  return {
+    podId: channelId(terms, place).slice(2),
+    termsPodId: terms.podId.slice(2),
+    publisher: publisher.toString(),
+    idempotencyKey: toHex(idempotencyKey),
+  }
+}
+
+/** Stores the pod, or finds that another stream has. */
+function insert(
+  request: ProvisionRequest,
+  admitted: Admitted,
+  { podBytes, publisher, requestDigest, parts, paid: { channel, state, opening } }: Asked & { paid: Paid },
+): string {
+  // Nothing is awaited here: the same request on another stream is seen or not at all.
   const meanwhile = findRepeated(request, { publisher, requestDigest }, parts)
   if (meanwhile) return meanwhile.podId
-  const podId = channelId(channel.terms, channel).slice(2)
-  const names = {
-    podId,
-    termsPodId: channel.terms.podId.slice(2),
-    publisher: publisher.toString(),
-    idempotencyKey: toHex(request.idempotencyKey),
-  }
+  const names = namesOf(channel, request, publisher)
   parts.journal.requireUnused(names)
   const { id, resources, httpHosts } = admitted.quote
   const claim = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts }
@@ -107,7 +146,14 @@ async function accept(request: ProvisionRequest, publisher: PeerId, parts: Provi
     devices,
     ...(opening && { opening }),
   })
-  return podId
+  return names.podId
+}
+
+/** The payer has no gas to close what we opened for it. What fails is tried again with the other strays. */
+async function letGo({ channel: { terms, ...place } }: Paid, { relay, journal }: ProvisionParts): Promise<void> {
+  // Another request has made a pod of it meanwhile.
+  if (journal.pod(channelId(terms, place).slice(2))) return
+  await relay.release(terms).catch(() => undefined)
 }
 
 /** @throws TrustedPodsError PROVISION_KEY_REUSED when the key came with another pod before. */
@@ -126,11 +172,9 @@ function findRepeated(
   return row
 }
 
-async function checkPayment(
-  request: ProvisionRequest,
-  { quote, quoteDigest }: Admitted,
-  { podBytes, publisher, parts }: { podBytes: Uint8Array; publisher: PeerId; parts: ProvisionParts },
-): Promise<Paid> {
+async function checkPayment(request: ProvisionRequest, admitted: Admitted, asked: Asked): Promise<Paid> {
+  const { quote, quoteDigest } = admitted
+  const { podBytes, publisher, parts } = asked
   if (!request.channel) throw new TrustedPodsError('PROVISION_BAD_REQUEST', 'the request has no payment channel')
   const channel = fromProtoChannel(request.channel)
   const id = channelId(channel.terms, channel)
@@ -144,14 +188,33 @@ async function checkPayment(
   }
   await verifyAuthorization(request.authorization, provision, { payer: channel.terms.payer })
   const chain = parts.link.require()
-  const seen = await readChannel(chain, id)
-  const state = checkChannel({
-    ...channel,
-    state: seen,
-    payment: quote.payment,
-    token: quote.pricing.token,
-    own: parts.own,
-  })
-  const opening = await findOpening(chain, channel.openTransaction)
-  return { channel: { ...channel, message: request.channel }, state, opening }
+  const expected = { ...channel, payment: quote.payment, token: quote.pricing.token, own: parts.own }
+  let seen = await readChannel(chain, id)
+  let openTransaction = channel.openTransaction
+  const isRelayed = seen === undefined && request.funding !== undefined
+  if (isRelayed) {
+    checkTerms(expected)
+    parts.journal.requireUnused(namesOf(channel, request, publisher))
+    openTransaction = (await open(request, channel, admitted, parts)) ?? openTransaction
+    seen = await readChannel(chain, id)
+  }
+  const state = checkChannel({ ...expected, state: seen })
+  const opening = await findOpening(chain, openTransaction)
+  const message = { ...request.channel, openTransaction: fromHex(openTransaction) ?? new Uint8Array() }
+  return { channel: { ...channel, openTransaction, message }, state, opening, isRelayed }
+}
+
+/** The payer's opening, sent at our cost once all else is certain; its transaction, where it is ours. */
+async function open(
+  { funding }: ProvisionRequest,
+  { terms }: OpenedChannel,
+  { quote: { payment } }: Admitted,
+  { relay }: ProvisionParts,
+): Promise<Hex | undefined> {
+  if (!funding) return undefined
+  const authorization = fromProtoFunding(funding)
+  if (payment.relayMinDeposit === '') refuse('the quote offers to send no deposits')
+  if (authorization.amount < BigInt(payment.relayMinDeposit))
+    refuse(`the deposit is ${authorization.amount}, the quote sends those of ${payment.relayMinDeposit} and more`)
+  return (await relay.send(terms, authorization, 'open')).transaction
 }

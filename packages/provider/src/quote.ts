@@ -1,6 +1,7 @@
 /** /trusted-pods/provisioning-capacity/0.0.1: what is free, and a signed price for what was asked. Spec: spec/PROTOCOL.md#quote. */
 import { create } from '@bufbuild/protobuf'
 import type { Connection, PeerId } from '@libp2p/interface'
+import { larger } from '@trusted-pods/protocol/bigints.ts'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromAddress } from '@trusted-pods/protocol/chain/address.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
@@ -22,9 +23,11 @@ import type { Capacity } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { RequireRoom } from './image-room.ts'
 import { usedResources } from './prices.ts'
+import type { Relay } from './relay.ts'
 
 export interface QuoteParts {
   readonly link: ChainLink
+  readonly relay: Pick<Relay, 'leastDeposit'>
   readonly capacity: Capacity
   readonly pricing: PricingTable
   readonly own: OwnPayment
@@ -53,10 +56,10 @@ export async function makeOffer(
   checkRequest(request, parts)
   await parts.requireRoom(request.imageBytes)
   const { capacity, pricing, account, peerId, quoteMs } = parts
+  const payment = await paymentTerms(request.resources, parts)
   const id = crypto.getRandomValues(new Uint8Array(16))
   const issuedAtMs = Date.now()
   const { resources, httpHosts, imageBytes } = request
-  const payment = paymentTerms(resources, parts)
   const free = capacity.free(issuedAtMs)
   const expiresAtMs = issuedAtMs + quoteMs
   const claim = { quoteId: toHex(id), publisher: publisher.toString(), resources, httpHosts }
@@ -102,9 +105,13 @@ function matchesHost(host: string, pattern: string): boolean {
   return pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) && host.length >= pattern.length : host === pattern
 }
 
-function paymentTerms(resources: readonly Resource[], { pricing, own, minRuntimeMinutes }: QuoteParts): PaymentTerms {
+async function paymentTerms(
+  resources: readonly Resource[],
+  { pricing, own, minRuntimeMinutes, relay }: QuoteParts,
+): Promise<PaymentTerms> {
   const rate = ratePerHour(pricing, resources)
-  const minDeposit = (rate * BigInt(minRuntimeMinutes) + 59n) / 60n
+  const minDeposit = larger((rate * BigInt(minRuntimeMinutes) + 59n) / 60n, 1n)
+  const relayMinDeposit = await relay.leastDeposit(minDeposit)
   return create(PaymentTermsSchema, {
     chainId: BigInt(own.chainId),
     escrow: fromAddress(own.escrow),
@@ -112,7 +119,8 @@ function paymentTerms(resources: readonly Resource[], { pricing, own, minRuntime
     meter: fromAddress(own.meter),
     ratePerHour: rate.toString(),
     minUnlockDelaySeconds: own.minUnlockDelaySeconds,
-    minDeposit: (minDeposit > 0n ? minDeposit : 1n).toString(),
+    minDeposit: minDeposit.toString(),
+    relayMinDeposit: relayMinDeposit?.toString() ?? '',
   })
 }
 

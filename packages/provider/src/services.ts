@@ -3,6 +3,8 @@ import type { Libp2p } from '@libp2p/interface'
 import { AttestRequestSchema, AttestResponseSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/attest_pb.ts'
 import { CapacityRequestSchema, CapacityResponseSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import {
+  FundRequestSchema,
+  FundResponseSchema,
   LogMessageSchema,
   LogsRequestSchema,
   StatusRequestSchema,
@@ -18,10 +20,19 @@ import {
 } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import type { Refusal } from '@trusted-pods/protocol/gen/trustedpods/v0/refusal_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
-import { ATTEST, CAPACITY, LOGS, PROVISION, STATUS, STOP, VOUCHER } from '@trusted-pods/protocol/wire/protocols.ts'
+import {
+  ATTEST,
+  CAPACITY,
+  FUND,
+  LOGS,
+  PROVISION,
+  STATUS,
+  STOP,
+  VOUCHER,
+} from '@trusted-pods/protocol/wire/protocols.ts'
 import { serve } from '@trusted-pods/protocol/wire/serve.ts'
 import { type AttestParts, makeEvidence } from './attest.ts'
-import { answerLogs, answerStatus, answerStop, answerVoucher, type LeaseParts } from './lease.ts'
+import { answerFund, answerLogs, answerStatus, answerStop, answerVoucher, type LeaseParts } from './lease.ts'
 import { answerProvision, type ProvisionParts } from './provision.ts'
 import { makeOffer, type QuoteParts } from './quote.ts'
 
@@ -123,6 +134,19 @@ export async function serveAll(
         await answerVoucher(request, caller, lease)
         return {}
       },
+    },
+    options,
+  )
+  await serve(
+    node,
+    FUND,
+    {
+      request: FundRequestSchema,
+      response: FundResponseSchema,
+      refuse,
+      answer: async (request, caller) => ({
+        result: { case: 'transaction' as const, value: await answerFund(request, caller, lease) },
+      }),
     },
     options,
   )

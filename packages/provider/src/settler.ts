@@ -31,6 +31,8 @@ export interface SettlerParts extends ClaimPolicy {
   readonly meter: Meter
   readonly link: ChainLink
   readonly log: Logger
+  /** Its channel was opened at our cost: its payer may have no gas to fetch the refund. */
+  isRelayed?(podId: string): boolean
 }
 
 export class Settler {
@@ -86,11 +88,10 @@ export class Settler {
     remember(row, state, this.#parts)
     await this.#redeem(podId, state, view)
     const receipt = await claimReceipt(podId, claimLimit(row, state, view.pendingSeconds), this.#parts)
-    const { transaction, blockNumber } = await settleClose(
-      chain,
-      terms,
-      receipt && BigInt(receipt.cumulative) > state.claimed ? { receipt } : {},
-    )
+    const { transaction, blockNumber } = await settleClose(chain, terms, {
+      payOut: this.#parts.isRelayed?.(podId) ?? false,
+      ...(receipt && BigInt(receipt.cumulative) > state.claimed && { receipt }),
+    })
     const claimed = receipt ? larger(BigInt(receipt.cumulative), state.claimed) : state.claimed
     journal.change(podId, { settlement: transaction, settledBlock: blockNumber, claimed })
     log.info('channel settled', { pod: podId, cumulative: claimed.toString(), transaction })

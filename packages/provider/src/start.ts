@@ -12,12 +12,13 @@ import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import type { OwnPayment } from '@trusted-pods/protocol/channel/check-channel.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { parseGwei } from 'viem'
 import { keepAnnouncing } from './announce.ts'
 import type { Attester } from './attester/attester.ts'
 import { openAttester } from './attester/open-attester.ts'
 import { linuxBootClock } from './boot-clock.ts'
 import { Capacity } from './capacity.ts'
-import { openChainLink } from './chain-link.ts'
+import { type OpenLink, openChainLink } from './chain-link.ts'
 import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import { Claimer } from './claimer.ts'
@@ -37,6 +38,8 @@ import { PodKeeper } from './pod-keeper.ts'
 import { LIVE_PHASES, type PodRow } from './pod-row.ts'
 import { loadPrices, requireMetered } from './prices.ts'
 import type { RecordParts } from './provider-record.ts'
+import { keepReleasing, Relay } from './relay.ts'
+import { RelayLedger } from './relay-ledger.ts'
 import { startRounds } from './rounds.ts'
 import { openDockerRuntime } from './runtime/docker-runtime.ts'
 import { type ServiceParts, serveAll } from './services.ts'
@@ -112,6 +115,7 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
   const outbox = openOutboxFiles(join(stateDir, 'outbox'))
   const paying = { account, outbox, pollingIntervalMs: CHAIN_POLL_MS, log, signal }
   const link = stack.use(await openChainLink(config.chain, paying, { mayWait: hasWork(journal) }))
+  const relay = openRelay(config, { link, log, stack })
   const { listen, announce } = config
   const node = await createNode({
     privateKey: keys.identity,
@@ -120,7 +124,15 @@ async function openBase(config: ProviderConfig, { log, signal, stack }: Owned & 
     start: false,
     ...(config.dht && { dht: 'server' as const }),
   })
-  return { keys, attester, account: account.address, link, pricing, journal, node, peerId: node.peerId }
+  return { keys, attester, account: account.address, link, relay, pricing, journal, node, peerId: node.peerId }
+}
+
+/** What we send for payers without gas, and how much of it. */
+function openRelay({ stateDir, terms }: ProviderConfig, { link, log, stack }: Owned & { link: OpenLink }): Relay {
+  const ledger = stack.use(new RelayLedger(join(stateDir, 'relayed.sqlite')))
+  const { coinPrice, gasPercent, relayGweiPerDay } = terms
+  const relayWeiPerDay = parseGwei(`${relayGweiPerDay}`)
+  return new Relay({ link, ledger, log, gasPercent, relayWeiPerDay, ...(coinPrice !== undefined && { coinPrice }) })
 }
 
 /** Pods to look after, or money to fetch. */
@@ -162,7 +174,7 @@ type Machine = Awaited<ReturnType<typeof openMachine>>
 /** Pods, their money, and the rounds that keep both as they should be. */
 async function openPods(
   config: ProviderConfig,
-  { journal, link, keys, node, runtime, front, log, stack }: Base & Machine & Owned,
+  { journal, link, relay, keys, node, runtime, front, log, stack }: Base & Machine & Owned,
 ) {
   const { terms, images } = config
   const { gateways, allowPrivateSources: allowPrivate } = images
@@ -176,7 +188,8 @@ async function openPods(
   }
   const charger = new Charger({ journal, meter, link, changes, log, ...policy })
   const claimer = new Claimer({ journal, meter, log, ...policy })
-  const settler = new Settler({ journal, meter, link, log, ...policy })
+  const isRelayed = (podId: string) => relay.hasOpened(`0x${podId}`)
+  const settler = new Settler({ journal, meter, link, log, isRelayed, ...policy })
   const traffic = new TrafficMeter({ journal, runtime, meter, log })
   const limits = { encryptedBytes: terms.maxImageBytes, unpackedBytes: terms.maxUnpackedBytes }
   const intake = new ImageIntake({
@@ -195,6 +208,7 @@ async function openPods(
   const pace = { tickMs: terms.receiptSeconds * 1000, reviewMs: terms.reviewSeconds * 1000 }
   const startLimitMs = terms.startLimitMinutes * 60_000
   stack.use(startRounds({ journal, runtime, keeper, ...money, claimer, link, log, startLimitMs }, pace))
+  stack.use(keepReleasing(relay, (podId) => journal.pod(podId) !== undefined))
   return { changes, charger, keeper, capacity: new Capacity(config.capacity, journal, config.gpus) }
 }
 
@@ -206,6 +220,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
     keys,
     attester,
     link,
+    relay,
     journal,
     peerId,
     runtime,
@@ -221,7 +236,7 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const { quoteSeconds, minRuntimeMinutes } = config.terms
   const requireRoom = imageRoom({ folder: config.stateDir, ...config.terms })
   const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts, requireRoom }
-  const quote = { link, capacity, pricing, own, account: keys.meter, peerId, ...offering }
+  const quote = { link, relay, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(
     JSON.stringify(description, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
   )
@@ -231,8 +246,8 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   return {
     attest: { attester, sessions, quote, ...ours },
     quote,
-    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, own, peerId, status, ...room },
-    lease: { keeper, charger: parts.charger, status },
+    provision: { sessions, keyPair: keys.hpke, journal, keeper, capacity, link, relay, own, peerId, status, ...room },
+    lease: { keeper, charger: parts.charger, relay, status },
   }
 }
 

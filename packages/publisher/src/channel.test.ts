@@ -50,6 +50,7 @@ async function agreed(changes: { payment?: Partial<PaymentTerms>; expiresAt?: Da
       ratePerHour: '22500',
       minUnlockDelaySeconds: 3600,
       minDeposit: '1000',
+      relayMinDeposit: '',
       ...changes.payment,
     },
   })

@@ -5,6 +5,7 @@
 
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress, ZERO_ADDRESS } from '@trusted-pods/protocol/chain/address.ts'
+import { MINED_TIMEOUT_MS } from '@trusted-pods/protocol/chain/await-mined.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { openChannel as openOnChain, readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
@@ -17,6 +18,7 @@ import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseProvider,
 import { findOpening } from './opening.ts'
 import type { AgreedQuote } from './quote.ts'
 import { Secret } from './secret.ts'
+import { waitMs } from './wait.ts'
 
 export interface OpenChannelOptions {
   /** Base units to put in. */
@@ -42,6 +44,7 @@ export interface FundOptions {
 
 /** A day: longer than a provider needs to claim, short enough that a refund from one that vanished is not forgotten. */
 export const MAX_UNLOCK_DELAY_ACCEPTED_SECONDS = 24 * 3600
+const OPENING_POLL_MS = 500
 const IDEMPOTENCY_KEY_BYTES = 16
 const POD_ID_BYTES = 32
 
@@ -62,7 +65,7 @@ export async function openChannel(
 }
 
 /** @throws TrustedPodsError CHANNEL_NO_FUNDS before there is a lease of which nobody would know whether it was paid. */
-async function requireFunds(chain: Chain, { channel: { terms, deposit } }: LeaseFacts): Promise<void> {
+export async function requireFunds(chain: Chain, { channel: { terms, deposit } }: LeaseFacts): Promise<void> {
   const balance = await tokenBalance(chain, { token: terms.token, account: terms.payer })
   if (balance >= deposit) return
   throw new TrustedPodsError(
@@ -84,7 +87,16 @@ export async function fundChannel(
 ): Promise<LeaseOf<'funded'>> {
   requirePayer(chain, lease)
   const openTransaction = (await findOpenTransaction(chain, lease)) ?? (await open(chain, lease, signal))
-  const opening = await findOpening(chain, openTransaction)
+  return await asFunded(chain, lease, { openTransaction, leases })
+}
+
+/** The lease whose channel was seen to be open, stored. */
+export async function asFunded(
+  chain: Chain,
+  lease: LeaseOf<'opening'>,
+  { openTransaction, leases }: { openTransaction: Hex; leases: LeaseStore },
+): Promise<LeaseOf<'funded'>> {
+  const opening = await findOpening(chain, openTransaction, lease.channel.terms)
   const channel = { ...lease.channel, ...(opening && { opening }) }
   const funded = inPhase({ ...lease, channel }, { kind: 'funded', draft: lease.draft, openTransaction } as const)
   await leases.save(funded)
@@ -108,7 +120,12 @@ export function requirePayer(chain: Chain, { channel }: Lease): void {
   }
 }
 
-async function draftLease(chain: Chain, quote: AgreedQuote, options: OpenChannelOptions): Promise<LeaseOf<'opening'>> {
+/** A lease that is not stored yet. @throws TrustedPodsError QUOTE_EXPIRED, CHANNEL_UNDERFUNDED, CHANNEL_BAD_TERMS. */
+export async function draftLease(
+  chain: Chain,
+  quote: AgreedQuote,
+  options: OpenChannelOptions,
+): Promise<LeaseOf<'opening'>> {
   const { name, provider, simulated, deposit, pod, now = new Date() } = options
   const {
     expiresAt,
@@ -169,15 +186,29 @@ async function open(chain: Chain, lease: LeaseOf<'opening'>, signal?: AbortSigna
     return (await openOnChain(chain, terms, { deposit, signal })).transaction
   } catch (error) {
     // An earlier try of ours was mined in between: the contract lets an id be used once only.
-    const found =
-      error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE' && (await findOpenTransaction(chain, lease))
-    if (found) return found
+    const isOpen = error instanceof TrustedPodsError && error.code === 'CHANNEL_IN_USE'
+    if (isOpen) return await awaitOpenTransaction(chain, lease, signal)
     throw error
   }
 }
 
+/** The pending block has the opening, which an earlier run handed to a wallet: soon a block has it. */
+async function awaitOpenTransaction(chain: Chain, lease: Lease, signal?: AbortSignal): Promise<Hex> {
+  const until = performance.now() + MINED_TIMEOUT_MS
+  for (;;) {
+    const found = await findOpenTransaction(chain, lease)
+    if (found) return found
+    if (performance.now() > until)
+      throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the opening that was sent before is not mined yet')
+    await waitMs(OPENING_POLL_MS, signal ? { signal } : {})
+  }
+}
+
 /** The transaction that opened the lease's channel; undefined: it is not on the chain. */
-async function findOpenTransaction(chain: Chain, { channel: { terms, sinceBlock } }: Lease): Promise<Hex | undefined> {
+export async function findOpenTransaction(
+  chain: Chain,
+  { channel: { terms, sinceBlock } }: Lease,
+): Promise<Hex | undefined> {
   const id = channelId(terms, chain)
   if (!(await readChannel(chain, id))) return undefined
   const read = chain.public.getContractEvents({

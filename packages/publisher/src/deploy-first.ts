@@ -39,6 +39,7 @@ const ELSEWHERE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'QUOTE_TOO_EXPENSIVE',
   'CHANNEL_WRONG_CHAIN',
   'CHANNEL_UNDERFUNDED',
+  'CHANNEL_RELAY_REFUSED',
 ])
 
 /** Events as of `deploy`. @throws what the last provider's deployment threw, or any failure after the plan was confirmed. */

@@ -14,7 +14,8 @@ import { attest } from './attest.ts'
 import { openChannel } from './channel.ts'
 import type { DeployEvent } from './deploy-event.ts'
 import { dial } from './dial.ts'
-import type { LeaseStore } from './lease.ts'
+import { chooseFunding, type FundingChoice } from './funding.ts'
+import type { LeaseOf, LeaseStore } from './lease.ts'
 import { leaseProvider, type ProviderOffer, platformIds } from './offer.ts'
 import { channelPayer, paymentFor } from './payment.ts'
 import { type DepositChoice, makePlan, type Plan } from './plan.ts'
@@ -22,6 +23,7 @@ import { encodePricedPod, httpHosts } from './priced-pod.ts'
 import { provision } from './provision.ts'
 import { type ImagePublisher, publishImages } from './publish-images.ts'
 import { requestQuote } from './quote.ts'
+import { authorizeOpening, confirmOpening } from './relayed-opening.ts'
 import { serveImages } from './serve-images.ts'
 import { requireWithin, type SpendLimits } from './spend-limits.ts'
 import { watchStatus } from './status.ts'
@@ -45,6 +47,8 @@ export interface DeployOptions {
   /** The id that the lease shall have; drawn when left out. */
   podId?: Hex
   deposit?: DepositChoice
+  /** Who sends the opening of the channel. */
+  funding?: FundingChoice
   /** What it may cost at most; without them `confirm` alone decides. */
   limits?: SpendLimits
   /** Asked once, before money moves; false ends the deployment. */
@@ -90,7 +94,9 @@ export async function* deploy(
     imageBytes: await imageBytes(images, options),
     ...signal,
   })
-  const plan = makePlan(quote, { offer, verdict: attested.verdict, ...announced, ...(deposit && { deposit }) })
+  const funding = await chooseFunding(chain, { token: payment.token, ...quote.quote.payment }, options.funding)
+  const judged = { offer, verdict: attested.verdict, funding }
+  const plan = makePlan(quote, { ...judged, ...announced, ...(deposit && { deposit }) })
   requireWithin(plan, limits)
   yield { step: 'quote', plan }
   if (!(await confirm(plan))) return
@@ -98,14 +104,18 @@ export async function* deploy(
   const { simulated } = attested.verdict
   const pod = encodePricedPod(draft, quote)
   const terms = { deposit: plan.deposit, pod, name, provider: leaseProvider(offer), simulated, ...(podId && { podId }) }
-  const channel = await openChannel(chain, quote, { ...terms, leases, ...signal })
+  const open = funding.kind === 'own' ? openChannel : authorizeOpening
+  const channel = await open(chain, quote, { ...terms, leases, ...signal })
   await leases.verdicts?.save(channel.id, summarize(attested.verdict))
   yield { step: 'channel', lease: channel }
 
   await using _ = await serveImages(node, { blockstore, peerId: offer.peerId, onSent: options.onBlockSent })
   const reattest = async () => attest(await meet(), policy, prove)
-  const payer = channelPayer(chain)
-  const lease = yield* provision(attested, channel, { payer, leases, reattest, ...signal })
+  const paying = {
+    payer: channelPayer(chain),
+    confirmOpening: (opening: LeaseOf<'opening'>) => confirmOpening(chain, opening, { leases, ...signal }),
+  }
+  const lease = yield* provision(attested, channel, { ...paying, leases, reattest, ...signal })
 
   const watch = { ...(leases.receipts && { receipts: leases.receipts }), ...signal }
   for await (const status of watchStatus(node, lease, watch)) yield { step: 'status', lease, status }

@@ -3,6 +3,7 @@ import { type DescMessage, fromJson, type JsonValue, type MessageShape, toJson }
 import { fromHex, toHex } from '@trusted-pods/protocol/bytes.ts'
 import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { fromProtoTerms, toProtoTerms } from '@trusted-pods/protocol/channel/terms.ts'
+import type { TransferAuthorization } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { SignedQuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { TermsSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
@@ -33,6 +34,8 @@ export function leaseToJson(lease: Lease): string {
       ...(channel.opening && {
         opening: { ...channel.opening, blockNumber: channel.opening.blockNumber.toString() },
       }),
+      ...(channel.relay && { relay: authorizationToJson(channel.relay) }),
+      ...(channel.topUp && { topUp: authorizationToJson(channel.topUp) }),
     },
     pricing: toJson(PricingTableSchema, lease.pricing),
     resources: lease.resources.map((resource) => toJson(ResourceSchema, resource)),
@@ -40,6 +43,17 @@ export function leaseToJson(lease: Lease): string {
     ...(lease.proof && { proof: proofToJson(lease.proof) }),
   }
   return `${JSON.stringify({ ...facts, phase: phaseToJson(lease) }, undefined, 2)}\n`
+}
+
+function authorizationToJson({ amount, validBefore, salt, signature }: TransferAuthorization) {
+  return { amount: amount.toString(), validBefore: validBefore.toString(), salt, signature }
+}
+
+function readAuthorization(channel: Reader, key: 'relay' | 'topUp'): { [_ in typeof key]?: TransferAuthorization } {
+  if (channel.field(key) === undefined) return {}
+  const read = channel.at(key)
+  const [amount, validBefore] = [read.integer('amount'), read.integer('validBefore')]
+  return { [key]: { amount, validBefore, salt: read.hex('salt'), signature: read.hex('signature') } }
 }
 
 function proofToJson({ quote, podDigest, evidenceDigest, authorization }: LeaseProof) {
@@ -113,6 +127,8 @@ function readFacts(root: Reader): LeaseFacts {
       deposit: channel.integer('deposit'),
       sinceBlock: channel.integer('sinceBlock'),
       ...readOpening(channel),
+      ...readAuthorization(channel, 'relay'),
+      ...readAuthorization(channel, 'topUp'),
     },
     pricing: root.message('pricing', PricingTableSchema),
     resources: root.items('resources').map((value) => fromProtoJson(ResourceSchema, value, 'resources')),
@@ -125,9 +141,10 @@ function readOpening(channel: Reader): { opening?: ChannelOpening } {
   if (channel.field('opening') === undefined) return {}
   const opening = channel.at('opening')
   const nonce = opening.field('nonce')
-  if (typeof nonce !== 'number' || !Number.isSafeInteger(nonce)) throw unreadable('nonce is no whole number')
+  if (nonce !== undefined && !Number.isSafeInteger(nonce)) throw unreadable('nonce is no whole number')
   const [transaction, blockHash] = [opening.hex('transaction'), opening.hex('blockHash')]
-  return { opening: { transaction, blockHash, blockNumber: opening.integer('blockNumber'), nonce } }
+  const facts = { transaction, blockHash, blockNumber: opening.integer('blockNumber') }
+  return { opening: { ...facts, ...(typeof nonce === 'number' && { nonce }) } }
 }
 
 function readPhase(phase: Reader): LeasePhase {

@@ -4,6 +4,7 @@
  */
 
 import type { ChannelTerms } from '@trusted-pods/protocol/channel/terms.ts'
+import type { TransferAuthorization } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import type { SignedQuote } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import type { Receipt } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
@@ -62,6 +63,10 @@ export interface LeaseChannel {
   readonly sinceBlock: bigint
   /** Once it was seen. */
   readonly opening?: ChannelOpening
+  /** What the payer signed in place of sending the opening itself: until it is used up or over, the channel may be opened by it. */
+  readonly relay?: TransferAuthorization
+  /** A top-up that was signed and is not known to have come in. */
+  readonly topUp?: TransferAuthorization
 }
 
 /** What provisioning sends, the same each time; secret: it opens the images. */

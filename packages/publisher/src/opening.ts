@@ -6,21 +6,26 @@ import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { podEscrowAbi } from '@trusted-pods/protocol/chain/gen/pod-escrow.ts'
 import { transact } from '@trusted-pods/protocol/chain/transact.ts'
-import { BlockNotFoundError, type Hex, TransactionNotFoundError } from 'viem'
+import { type Address, BlockNotFoundError, type Hex, isAddressEqual, TransactionNotFoundError } from 'viem'
 
 export interface ChannelOpening {
   readonly transaction: Hex
   readonly blockNumber: bigint
   readonly blockHash: Hex
-  /** The payer's nonce that it used. */
-  readonly nonce: number
+  /** The payer's nonce that it used; absent: somebody else has sent it. */
+  readonly nonce?: number
 }
 
 /** What the chain shows of a transaction that is mined; undefined: nothing, and then nothing is ever concluded from it. */
-export async function findOpening(chain: Chain, transaction: Hex): Promise<ChannelOpening | undefined> {
+export async function findOpening(
+  chain: Chain,
+  transaction: Hex,
+  { payer }: { payer: Address },
+): Promise<ChannelOpening | undefined> {
   try {
-    const { blockNumber, blockHash, nonce } = await chain.public.getTransaction({ hash: transaction })
-    return blockNumber === null || blockHash === null ? undefined : { transaction, blockNumber, blockHash, nonce }
+    const { blockNumber, blockHash, nonce, from } = await chain.public.getTransaction({ hash: transaction })
+    if (blockNumber === null || blockHash === null) return undefined
+    return { transaction, blockNumber, blockHash, ...(isAddressEqual(from, payer) && { nonce }) }
   } catch {
     // The lease goes on without: only a reorganisation would have to be waited out.
     return undefined
@@ -38,7 +43,11 @@ export async function isRemoved(
 }
 
 /** Uses up the nonce of a removed opening, so that nobody who kept it can open the channel later. */
-export async function makeVoid(chain: Chain, { nonce }: ChannelOpening, signal?: AbortSignal): Promise<void> {
+export async function makeVoid(
+  chain: Chain,
+  { nonce }: { readonly nonce: number },
+  signal?: AbortSignal,
+): Promise<void> {
   const { address } = requireWallet(chain).account
   const used = () => fromChain('reading the nonce', chain.public.getTransactionCount({ address, blockTag: 'latest' }))
   while ((await used()) <= nonce) {

@@ -3,12 +3,14 @@ import type { Verdict } from '@trusted-pods/protocol/attestation/verdict.ts'
 import { toAddress } from '@trusted-pods/protocol/chain/address.ts'
 import { MIN_UNLOCK_DELAY_SECONDS } from '@trusted-pods/protocol/channel/terms.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import type { PaymentTerms } from '@trusted-pods/protocol/gen/trustedpods/v0/payment_pb.ts'
 import type { Resource } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { PricingTable } from '@trusted-pods/protocol/gen/trustedpods/v0/pricing_pb.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import { cost, counters, ratePerHour as rateOf } from '@trusted-pods/protocol/pricing/price.ts'
 import { heldUntil } from '@trusted-pods/protocol/pricing/quote.ts'
 import type { Address } from 'viem'
+import type { Funding } from './funding.ts'
 import type { ProviderOffer } from './offer.ts'
 import type { AgreedQuote } from './quote.ts'
 
@@ -50,6 +52,8 @@ export interface Plan {
   /** The same by the announced prices; absent: none were announced for this pod in this token. */
   readonly announcedRatePerHour?: bigint
   readonly deposit: bigint
+  /** Who sends the opening, and why. */
+  readonly funding?: Funding
   /** What the deposit would be, did the provider not take more at least; absent: it is what was chosen. */
   readonly depositRaisedFrom?: bigint
   /** How long the deposit lasts at the rate; absent: for ever, the rate is 0. */
@@ -71,6 +75,8 @@ export interface PlanOptions {
   verdict: Verdict
   /** The price list that the provider announced in the token of the quote. */
   announced?: PricingTable
+  /** How the channel is funded. */
+  funding?: Funding
   deposit?: DepositChoice
   now?: Date
 }
@@ -78,12 +84,12 @@ export interface PlanOptions {
 /** @throws TrustedPodsError CHANNEL_UNDERFUNDED when the deposit asked for is below what the provider takes. */
 export function makePlan(
   quote: AgreedQuote,
-  { offer, verdict, announced, deposit = DEFAULT_DEPOSIT, now = new Date() }: PlanOptions,
+  { offer, verdict, announced, funding, deposit = DEFAULT_DEPOSIT, now = new Date() }: PlanOptions,
 ): Plan {
   const { pricing, payment, resources } = quote.quote
   const ratePerHour = BigInt(payment.ratePerHour)
   const announcedRatePerHour = announced && announcedRate(announced, resources)
-  const { amount, raisedFrom } = depositFor(deposit, { ratePerHour, minDeposit: BigInt(payment.minDeposit) })
+  const { amount, raisedFrom } = depositFor(deposit, { ratePerHour, minDeposit: leastDeposit(payment, funding) })
   const held = heldUntil(quote.quote)
   const priced = (seconds: bigint, starts: bigint, usage: readonly Resource[] = []) =>
     cost(pricing, counters(resources, pricing, seconds, { starts, usage }))
@@ -105,6 +111,7 @@ export function makePlan(
     ratePerHour,
     ...(announcedRatePerHour !== undefined && { announcedRatePerHour }),
     deposit: amount,
+    ...(funding && { funding }),
     ...(raisedFrom !== undefined && { depositRaisedFrom: raisedFrom }),
     ...(ratePerHour > 0n && lasting(amount, ratePerHour, now)),
     unlockDelaySeconds: Math.max(payment.minUnlockDelaySeconds, MIN_UNLOCK_DELAY_SECONDS),
@@ -113,6 +120,11 @@ export function makePlan(
     priceChanges: quote.priceChanges,
     sends: whatIsSent(formatAmount(amount, pricing)),
   }
+}
+
+/** A provider that pays the gas may want more. */
+function leastDeposit({ minDeposit, relayMinDeposit }: PaymentTerms, funding: Funding | undefined): bigint {
+  return BigInt(funding?.kind === 'relayed' && relayMinDeposit !== '' ? relayMinDeposit : minDeposit)
 }
 
 /** The last moment that a Date can hold: a deposit that outlasts it lasts for ever to people. */

@@ -55,11 +55,14 @@ async function run(lease: LeaseOf<'funded'>, { signal }: { signal?: AbortSignal 
     return meet()
   }
   const leases = { save: async (one: Lease) => void saved.push(one) }
-  const events = provision(await meet(), lease, { payer, leases, reattest, ...(signal && { signal }) })
+  const confirmOpening = () => assert.fail('the channel is open')
+  const events = provision(await meet(), lease, { payer, leases, reattest, confirmOpening, ...(signal && { signal }) })
   for (;;) {
     const next = await events.next()
     if (next.done) return { lease: next.value, phases, saved, reattested }
-    phases.push(next.value.step === 'lost' ? `lost: ${next.value.error.code}` : next.value.status.phase)
+    const { value } = next
+    if (value.step === 'provision') phases.push(value.status.phase)
+    else phases.push(value.step === 'lost' ? `lost: ${value.error.code}` : value.step)
   }
 }
 

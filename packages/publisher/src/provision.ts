@@ -5,6 +5,7 @@
 import { podDigest, signAuthorization } from '@trusted-pods/protocol/channel/authorization.ts'
 import { toProtoChannel } from '@trusted-pods/protocol/channel/payment-channel.ts'
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { toProtoFunding } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { type ErrorCode, TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { ProvisionRequestSchema, StatusUpdateSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/provision_pb.ts'
 import { quoteDigest } from '@trusted-pods/protocol/pricing/quote.ts'
@@ -24,10 +25,17 @@ export interface ProvisionOptions {
   leases: LeaseStore
   /** Dials and attests anew, once the connection is lost. */
   reattest(): Promise<AttestedPeer>
+  /** Sees with our own eyes that the channel is open which the provider says to have opened. */
+  confirmOpening(lease: LeaseOf<'opening'>): Promise<LeaseOf<'funded'>>
   signal?: AbortSignal
 }
 
+/** A channel that is open, or one that the provider opens by what its payer has signed. */
+export type PayingLease = LeaseOf<'funded'> | LeaseOf<'opening'>
+
 export type ProvisionEvent =
+  /** The provider has opened the channel. */
+  | { readonly step: 'channel'; readonly lease: LeaseOf<'funded'> }
   /** A status on the way to running. */
   | { readonly step: 'provision'; readonly status: LeaseStatus }
   /** The provider was lost; it is tried again after a pause. */
@@ -40,15 +48,23 @@ export type ProvisionEvent =
  */
 export async function* provision(
   attested: AttestedPeer,
-  lease: LeaseOf<'funded'>,
-  { payer, leases, reattest, signal }: ProvisionOptions,
+  agreed: PayingLease,
+  { payer, leases, reattest, confirmOpening, signal }: ProvisionOptions,
 ): AsyncGenerator<ProvisionEvent, LeaseOf<'running'>> {
-  const receipts = watchReceipts(lease, leases.receipts)
+  const receipts = watchReceipts(agreed, leases.receipts)
+  let lease = agreed
   let peer: AttestedPeer | undefined = attested
   for (let tries = 1; ; tries++) {
     try {
       peer ??= await reattest()
-      yield* provisionOnce(peer, lease, { payer, receipts, ...(signal && { signal }) })
+      for await (const event of provisionOnce(peer, lease, { payer, receipts, ...(signal && { signal }) })) {
+        if (lease.kind === 'opening') {
+          lease = await confirmOpening(lease)
+          yield { step: 'channel', lease }
+        }
+        yield event
+      }
+      if (lease.kind === 'opening') lease = await confirmOpening(lease)
       const proof = await proofOf(peer, lease, payer)
       const phase = { kind: 'running', openTransaction: lease.openTransaction } as const
       const running = inPhase({ ...lease, proof }, phase)
@@ -75,7 +91,7 @@ const BEHIND: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NOT_FOUND', 
 /** Returns when the pod runs. */
 async function* provisionOnce(
   peer: AttestedPeer,
-  lease: LeaseOf<'funded'>,
+  lease: PayingLease,
   { payer, receipts, signal }: { payer: LocalAccount; receipts: ReceiptWatch; signal?: AbortSignal },
 ): AsyncGenerator<ProvisionEvent> {
   requireAttested(peer)
@@ -93,7 +109,8 @@ async function* provisionOnce(
   throw new TrustedPodsError('WIRE_TRUNCATED', 'the provider ended the stream before the pod ran or failed')
 }
 
-async function provisionRequest(peer: AttestedPeer, lease: LeaseOf<'funded'>, payer: LocalAccount) {
+async function provisionRequest(peer: AttestedPeer, lease: PayingLease, payer: LocalAccount) {
+  const { relay } = lease.channel
   const { idempotencyKey, pod, quote } = lease.draft.reveal()
   const { encapsulatedKey, sealed } = await sealPod(pod, { hpkePublicKey: peer.hpkePublicKey, session: peer.session })
   return {
@@ -101,20 +118,24 @@ async function provisionRequest(peer: AttestedPeer, lease: LeaseOf<'funded'>, pa
     encapsulatedKey,
     sealedPod: sealed,
     quote,
-    channel: toProtoChannel({ ...lease.channel, openTransaction: lease.openTransaction }),
+    channel: toProtoChannel({
+      ...lease.channel,
+      openTransaction: lease.kind === 'funded' ? lease.openTransaction : '0x',
+    }),
+    ...(lease.kind === 'opening' && relay && { funding: toProtoFunding(relay) }),
     authorization: await authorize(peer, lease, payer),
     idempotencyKey,
   }
 }
 
 /** What is left of the draft once its secrets are forgotten: enough to show others what was paid for. */
-async function proofOf(peer: AttestedPeer, lease: LeaseOf<'funded'>, payer: LocalAccount): Promise<LeaseProof> {
+async function proofOf(peer: AttestedPeer, lease: PayingLease, payer: LocalAccount): Promise<LeaseProof> {
   const { pod, quote } = lease.draft.reveal()
   const authorization = await authorize(peer, lease, payer)
   return { quote, podDigest: await podDigest(pod), evidenceDigest: peer.evidenceDigest, authorization }
 }
 
-async function authorize(peer: AttestedPeer, lease: LeaseOf<'funded'>, account: LocalAccount): Promise<Uint8Array> {
+async function authorize(peer: AttestedPeer, lease: PayingLease, account: LocalAccount): Promise<Uint8Array> {
   const { pod, quote } = lease.draft.reveal()
   const { chainId, terms } = lease.channel
   const tied = {
@@ -129,7 +150,7 @@ async function authorize(peer: AttestedPeer, lease: LeaseOf<'funded'>, account: 
 }
 
 /** A stack that was set up anew has other keys: it could not claim from this channel, and is not the one that we agreed with. */
-function requireSameMeter(peer: AttestedPeer, { channel }: LeaseOf<'funded'>): void {
+function requireSameMeter(peer: AttestedPeer, { channel }: PayingLease): void {
   if (!isAddressEqual(peer.meter, channel.terms.meter)) {
     throw new TrustedPodsError(
       'CHANNEL_BAD_TERMS',

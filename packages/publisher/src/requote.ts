@@ -5,9 +5,10 @@ import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { QuoteSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/capacity_pb.ts'
 import { PodSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { AttestedPeer } from './attest.ts'
-import { inPhase, type LeaseOf, type LeaseStore } from './lease.ts'
+import { inPhase, type LeaseStore } from './lease.ts'
 import { paymentFor } from './payment.ts'
 import { encodePricedPod, httpHosts } from './priced-pod.ts'
+import type { PayingLease } from './provision.ts'
 import { type AgreedQuote, requestQuote } from './quote.ts'
 import { Secret } from './secret.ts'
 import { readStatus } from './status.ts'
@@ -25,9 +26,9 @@ export interface RequoteOptions {
  */
 export async function withLiveQuote(
   attested: AttestedPeer,
-  lease: LeaseOf<'funded'>,
+  lease: PayingLease,
   { chain, leases, now = new Date(), signal }: RequoteOptions,
-): Promise<LeaseOf<'funded'>> {
+): Promise<PayingLease> {
   const { pod, quote } = lease.draft.reveal()
   const { expiresAtMs, imageBytes } = fromBinary(QuoteSchema, quote.quote)
   if (expiresAtMs > BigInt(now.getTime()) || (await isKnown(attested, lease, signal))) return lease
@@ -52,12 +53,13 @@ export async function withLiveQuote(
   return requoted
 }
 
-function phaseOf({ kind, openTransaction }: LeaseOf<'funded'>) {
-  return { kind, openTransaction } as const
+function phaseOf(lease: PayingLease) {
+  if (lease.kind === 'opening') return { kind: lease.kind } as const
+  return { kind: lease.kind, openTransaction: lease.openTransaction } as const
 }
 
 /** @throws TrustedPodsError WIRE_TRUNCATED when nothing was said: a pod that the provider may have must not be paid for anew. */
-async function isKnown(attested: AttestedPeer, lease: LeaseOf<'funded'>, signal?: AbortSignal): Promise<boolean> {
+async function isKnown(attested: AttestedPeer, lease: PayingLease, signal?: AbortSignal): Promise<boolean> {
   try {
     for await (const _ of readStatus(attested, lease, signal ? { signal } : {})) return true
   } catch (error) {
@@ -68,7 +70,7 @@ async function isKnown(attested: AttestedPeer, lease: LeaseOf<'funded'>, signal?
 }
 
 /** The channel's terms cannot change: what they allow must be enough. */
-function requireCovered({ quote: { payment } }: AgreedQuote, { channel: { terms, deposit } }: LeaseOf<'funded'>): void {
+function requireCovered({ quote: { payment } }: AgreedQuote, { channel: { terms, deposit } }: PayingLease): void {
   if (BigInt(payment.ratePerHour) > terms.ratePerHour) {
     throw new TrustedPodsError(
       'QUOTE_TOO_EXPENSIVE',

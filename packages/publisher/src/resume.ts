@@ -5,13 +5,14 @@ import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Blockstore } from 'interface-blockstore'
 import { attest } from './attest.ts'
-import { fundChannel } from './channel.ts'
 import type { DeployEvent } from './deploy-event.ts'
 import { dial } from './dial.ts'
-import type { Lease, LeaseStore } from './lease.ts'
+import type { FundingChoice } from './funding.ts'
+import type { Lease, LeaseOf, LeaseStore } from './lease.ts'
 import { channelPayer } from './payment.ts'
 import { provision } from './provision.ts'
 import { whileLost } from './reconnect.ts'
+import { confirmOpening, takeUpOpening } from './relayed-opening.ts'
 import type { Relocate } from './relocate.ts'
 import { withLiveQuote } from './requote.ts'
 import { serveImages } from './serve-images.ts'
@@ -25,6 +26,8 @@ export interface ResumeOptions {
   /** Holds the blocks that were published then. */
   blockstore: Blockstore
   leases: LeaseStore
+  /** Who sends an opening that is not on the chain yet. */
+  funding?: FundingChoice
   /** Where the provider is now, when it does not answer where it was. */
   relocate?: Relocate
   /** Called with the bytes of each image block that the provider got from here. */
@@ -49,7 +52,8 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
     for await (const status of watchStatus(node, lease, watch)) yield { step: 'status', lease, status }
     return
   }
-  const funded = lease.kind === 'opening' ? await fundChannel(chain, lease, { leases, ...signal }) : lease
+  const funding = options.funding ? { funding: options.funding } : {}
+  const funded = lease.kind === 'opening' ? await takeUpOpening(chain, lease, { leases, ...funding, ...signal }) : lease
   yield { step: 'channel', lease: funded }
   await using peers = new AsyncDisposableStack()
   const prove = async () => {
@@ -63,6 +67,7 @@ export async function* resumeLease(lease: Lease, options: ResumeOptions): AsyncG
   await using _ = await serveImages(node, { blockstore, peerId: lease.provider.peerId, onSent: options.onBlockSent })
   const running = yield* provision(attested, current, {
     payer: channelPayer(chain),
+    confirmOpening: (opening: LeaseOf<'opening'>) => confirmOpening(chain, opening, { leases, ...signal }),
     leases,
     reattest: prove,
     ...signal,

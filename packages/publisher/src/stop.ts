@@ -2,28 +2,16 @@
  * Ends a lease: the pod by its provider where it can be reached, the channel by the chain in any case, the refund back in the
  * wallet. Can be repeated after a crash at any point. Spec: spec/PROTOCOL.md#stop.
  */
-import type { Libp2p } from '@libp2p/interface'
-import { fromHex } from '@trusted-pods/protocol/bytes.ts'
 import { fromChain } from '@trusted-pods/protocol/chain/chain-error.ts'
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
+import { isExpired } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { settleOutbox } from '@trusted-pods/protocol/chain/settle-outbox.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import {
-  type Settlement,
-  StopRequestSchema,
-  type StopResponse,
-  StopResponseSchema,
-} from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
-import { request } from '@trusted-pods/protocol/wire/exchange.ts'
-import { STOP } from '@trusted-pods/protocol/wire/protocols.ts'
-import { throwRefusal } from '@trusted-pods/protocol/wire/refusal.ts'
 import { requirePayer } from './channel.ts'
-import { dial } from './dial.ts'
-import { inPhase, type Lease, type LeaseFacts, type LeaseOf, type LeaseStore } from './lease.ts'
+import { inPhase, type Lease, type LeaseFacts, type LeaseOf } from './lease.ts'
 import { isRemoved, makeVoid } from './opening.ts'
-import { type ReceiptView, watchReceipts } from './receipt-watch.ts'
-import { isLostConnection, whileLost } from './reconnect.ts'
-import type { Relocate } from './relocate.ts'
+import type { ReceiptView } from './receipt-watch.ts'
+import { isLostConnection } from './reconnect.ts'
 import {
   channelOf,
   closeWithoutProvider,
@@ -33,24 +21,17 @@ import {
   waitUntilClosed,
   withdrawRefund,
 } from './settle.ts'
+import { type StopPodOptions, stopPod } from './stop-pod.ts'
 
-export interface StopOptions {
-  node: Libp2p
-  leases: LeaseStore
+export interface StopOptions extends StopPodOptions {
   /** What is going on, for people. */
   report?: (text: string) => void
-  /** Where the provider is now, when it does not answer where it was. */
-  relocate?: Relocate
-  signal?: AbortSignal
 }
 
 export type StopOutcome = (Ended | Waiting) & {
   /** The last receipt, as we judge it; none: the provider sent none. */
   readonly receipt: ReceiptView
 }
-
-/** Three tries over some seconds: a provider that is gone must not keep the money waiting. */
-const STOP_TRIES = 3
 
 /**
  * A lease that ended without a channel is looked up again: an endpoint that lagged may have hidden it.
@@ -75,8 +56,7 @@ export async function stopLease(chain: Chain, lease: Lease, options: StopOptions
 async function stopByProvider(chain: Chain, lease: Lease, options: StopOptions): Promise<StopOutcome> {
   const { report = () => {}, signal } = options
   try {
-    const settlement = await requestStop(lease, options)
-    const receipt = await watchReceipts(lease, options.leases.receipts).view(settlement.receipt)
+    const { receipt } = await stopPod(lease, options)
     report('the pod has ended; waiting for the provider to close the channel')
     if (await waitUntilClosed(chain, lease, signal ? { signal } : {}))
       return { ...(await withdrawRefund(chain, lease, { ...options, reason: 'stopped' })), receipt }
@@ -99,25 +79,6 @@ function whyWithoutProvider(error: unknown): string | undefined {
   if (isLostConnection(error)) return 'the provider cannot be reached'
   if (/^(CHANNEL|PLATFORM)_/.test(error.code) && !error.remote) return undefined
   return `the provider does not stop the pod (${error.code})`
-}
-
-async function requestStop(lease: LeaseFacts, { node, relocate, ...options }: StopOptions): Promise<Settlement> {
-  const signal = options.signal ? { signal: options.signal } : {}
-  const message = { podId: fromHex(lease.id) ?? new Uint8Array() }
-  const ask = { request: StopRequestSchema, message, response: StopResponseSchema }
-  return await whileLost(
-    async () => {
-      await using peer = await dial(node, lease.provider, { ...(relocate && { relocate }), ...signal })
-      return requireSettlement(await request(peer.connection, STOP, ask, signal))
-    },
-    { tries: STOP_TRIES, ...signal },
-  )
-}
-
-function requireSettlement({ result }: StopResponse): Settlement {
-  if (result.case === 'refusal') throwRefusal(result.value)
-  if (result.case === 'settlement') return result.value
-  throw new TrustedPodsError('WIRE_MALFORMED', 'the answer to a stop holds neither a settlement nor a refusal')
 }
 
 /**
@@ -146,7 +107,8 @@ async function removed(
   const { opening } = lease.channel
   if (!opening || !(await isRemoved(chain, opening))) throw notShown(lease)
   report('a reorganisation of the chain has removed the deposit: making sure that it stays in the wallet')
-  await makeVoid(chain, opening, signal)
+  if (opening.nonce !== undefined) await makeVoid(chain, { nonce: opening.nonce }, signal)
+  else await requireOver(chain, lease)
   if (await channelOf(chain, lease)) throw notShown(lease, 'one and the same state of the channel')
   const reason = 'its deposit was removed by a reorganisation'
   const record = inPhase(lease, { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason } as const)
@@ -154,9 +116,23 @@ async function removed(
   return ended(record)
 }
 
+/** @throws TrustedPodsError CHANNEL_NOT_FOUND while somebody can send the opening that was signed. */
+async function requireOver(chain: Chain, { channel: { relay } }: LeaseFacts): Promise<void> {
+  if (relay === undefined || (await isExpired(chain, relay))) return
+  const until = new Date(Number(relay.validBefore) * 1000).toISOString()
+  throw new TrustedPodsError(
+    'CHANNEL_NOT_FOUND',
+    `the channel is not on the chain, but the signed opening that the provider has can be sent until ${until}: stop again then`,
+  )
+}
+
 /** Nothing was paid; but a transaction of ours that still waits to be mined could open the channel later. */
 async function neverOpened(chain: Chain, lease: LeaseOf<'opening'>, { leases }: StopOptions): Promise<StopOutcome> {
+  await requireOver(chain, lease)
   await requireNothingPending(chain, lease)
+  // Looked at after the end of the authorization: one that was mined just before it shows now.
+  if (await channelOf(chain, lease))
+    throw new TrustedPodsError('CHANNEL_NOT_FOUND', 'the channel was opened just now: stop again')
   const never = { kind: 'ended', endedAt: new Date(), paid: 0n, refund: 0n, reason: 'never opened' } as const
   const record = inPhase(lease, never)
   await leases.save(record)

@@ -2,6 +2,7 @@
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import type { PassedOver } from '@trusted-pods/publisher/deploy-first.ts'
+import type { FundingChoice } from '@trusted-pods/publisher/funding.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { resumeLease } from '@trusted-pods/publisher/resume.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
@@ -23,7 +24,7 @@ export type Followed = { readonly kind: 'running' } | { readonly kind: 'not-conf
 export async function resume(
   context: Context,
   reference: string,
-  flags: IpfsFlags & { policy?: string },
+  flags: IpfsFlags & { policy?: string; funding?: FundingChoice },
 ): Promise<ExitCode> {
   const config = await loadConfig(context.configPath)
   const leases = openLeases(context)
@@ -34,7 +35,16 @@ export async function resume(
   await using blocks = await openBlocks(context, lease.id, flags)
   const { blockstore } = blocks
   const sent = countBytes()
-  const parts = { node: own.node, chain, policy, blockstore, onBlockSent: sent.add, leases, ...relocation(context) }
+  const parts = {
+    node: own.node,
+    chain,
+    policy,
+    blockstore,
+    onBlockSent: sent.add,
+    leases,
+    ...relocation(context),
+    ...(flags.funding && { funding: flags.funding }),
+  }
   const events = resumeLease(lease, { ...parts, signal: context.signal })
   await follow(context, events, { leases, known: lease, sent })
   await removeBlocks(context, lease.id)

@@ -7,6 +7,7 @@ import { manifestResources } from '@trusted-pods/protocol/manifest/resources.ts'
 import { randomPodId } from '@trusted-pods/publisher/channel.ts'
 import { chooseProvider, requireProvider } from '@trusted-pods/publisher/choose-provider.ts'
 import { deployOnFirst } from '@trusted-pods/publisher/deploy-first.ts'
+import type { FundingChoice } from '@trusted-pods/publisher/funding.ts'
 import type { ProviderOffer } from '@trusted-pods/publisher/offer.ts'
 import type { Plan } from '@trusted-pods/publisher/plan.ts'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -26,6 +27,7 @@ import { parseLimits } from '../spend-limits.ts'
 import { countOf, formatQuantity } from '../units.ts'
 import type { Run } from './command.ts'
 import { countBytes, follow, resume } from './deploy-follow.ts'
+import { fundingOption } from './funding-option.ts'
 
 export interface DeployFlags extends IpfsFlags {
   yes?: boolean
@@ -36,6 +38,7 @@ export interface DeployFlags extends IpfsFlags {
   maxDeposit?: string
   provider?: string
   policy?: string
+  funding?: FundingChoice
   resume?: string
   imageConfig: ConfigPrivacy
 }
@@ -53,6 +56,7 @@ export function addDeploy(program: Command, run: Run): void {
     .option('--max-deposit <amount>', 'put in no more than this (with --yes: what --hours or --deposit ask for)')
     .option('--provider <id>', 'only this provider: its peer id or account')
     .option('--policy <file>', 'policy in place of the configured one')
+    .addOption(fundingOption())
     .addOption(
       new Option('--image-config <how>', 'how much of the images’ configs everybody can read')
         .choices([...CONFIG_PRIVACY])
@@ -74,6 +78,7 @@ export function addPlan(program: Command, run: Run): void {
     .option('--hours <n>', 'put in what the pod can cost in this time (default: 24)', parseHours)
     .option('--provider <id>', 'only this provider: its peer id or account')
     .option('--policy <file>', 'policy in place of the configured one')
+    .addOption(fundingOption())
     .action((path: string, flags: DeployFlags, command: Command) =>
       run(command, (context) => deploy(context, path, { ...flags, dryRun: true })),
     )
@@ -122,6 +127,7 @@ async function deploy(context: Context, path: string, flags: DeployFlags): Promi
       podId,
       limits,
       confirm,
+      ...(flags.funding && { funding: flags.funding }),
       signal,
     }
     const events = deployOnFirst(file.manifest, offers, { ...parts, ...(deposit && { deposit }) })

@@ -6,12 +6,11 @@ import { boundText } from '@trusted-pods/protocol/wire/refusal.ts'
 import type { AttestationNews } from '@trusted-pods/publisher/attestation-watch.ts'
 import { followLease } from '@trusted-pods/publisher/follow-lease.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
-import { channelPayer } from '@trusted-pods/publisher/payment.ts'
 import { isFinal } from '@trusted-pods/publisher/pod-status.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import type { LocalAccount } from 'viem'
 import { type Config, loadConfig } from '../config.ts'
-import { loadPolicy, openLeases, openNode, openPayingChain } from '../connections.ts'
+import { loadPolicy, openLeases, openNode, openPayer, openPayingChain } from '../connections.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { attestationJson, formatAttestation } from '../format-attestation.ts'
@@ -20,7 +19,7 @@ import { tellWaiting } from '../patience.ts'
 import { ONLY_TELL, type Reaction, type Reactions } from '../reactions.ts'
 import { relocation } from '../registry.ts'
 import { createStatusTeller } from '../status-teller.ts'
-import { endLease } from './stop.ts'
+import { endLease, isBlind } from './stop.ts'
 
 export interface FollowFlags {
   vouchers?: boolean
@@ -36,7 +35,7 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   const mayStop = Object.values(reactions).includes('stop')
   const policy = await (mayStop ? loadPolicy(config, flags.policy) : loadPolicyAloud(context, config, flags.policy))
   // Before it is needed: what cannot be stopped then should be told now.
-  if (mayStop) await openPayingChain(config, context)
+  if (mayStop) await openPayingChain(config, context).catch(tellBlind(context))
   const leases = openLeases(context)
   await using own = await openNode(context)
   using waiting = tellWaiting(output, 'the provider to answer')
@@ -68,6 +67,14 @@ export async function follow(context: Context, lease: Lease, flags: FollowFlags)
   return isRefused ? EXIT.ATTESTATION_REFUSED : code
 }
 
+/** Without a chain a stop ends the pod all the same: reason enough to go on. */
+function tellBlind({ output }: Context): (error: unknown) => void {
+  return (error) => {
+    if (!isBlind(error)) throw error
+    output.progress(`the chain cannot be asked now (${error.message}): a stop would end the pod, and settle later`)
+  }
+}
+
 /** Undefined where none is configured: a pod's status can be seen without. */
 export async function loadPolicyAloud({ output }: Context, config: Config, file?: string): Promise<Policy | undefined> {
   if (file !== undefined || config.policy !== undefined) return await loadPolicy(config, file)
@@ -81,7 +88,7 @@ export async function voucherSigner(
   config: Config,
   { vouchers = false }: FollowFlags,
 ): Promise<{ voucherSigner?: LocalAccount }> {
-  return vouchers ? { voucherSigner: channelPayer(await openPayingChain(config, context)) } : {}
+  return vouchers ? { voucherSigner: await openPayer(config, context) } : {}
 }
 
 /** What the user may want to do about a pod that stands so. */

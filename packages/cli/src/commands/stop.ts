@@ -1,7 +1,10 @@
 /** `trustedpods stop`: ends a pod and brings the rest of the deposit back into the wallet. */
+import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { formatAmount } from '@trusted-pods/protocol/pricing/notation.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { type StopOutcome, stopLease } from '@trusted-pods/publisher/stop.ts'
+import { stopPod } from '@trusted-pods/publisher/stop-pod.ts'
 import type { Command } from 'commander'
 import { removeBlocks } from '../blocks.ts'
 import { loadConfig } from '../config.ts'
@@ -10,7 +13,7 @@ import { findLease, LEASE_ARGUMENT, openLeases, openNode, openPayingChain } from
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { receiptJson } from '../format-status.ts'
-import { leaseJson, shortId } from '../lease-view.ts'
+import { leaseJson, moneyAtRisk, shortId } from '../lease-view.ts'
 import { relocation } from '../registry.ts'
 import { formatDuration } from '../units.ts'
 import type { Run } from './command.ts'
@@ -34,16 +37,52 @@ async function stop(context: Context, reference: string | undefined, { yes = fal
   const lease = await findLease(openLeases(context), reference)
   if (reference === undefined && !yes && !(await askYesNo(context, `End ${lease.name} ${shortId(lease.id)}?`)))
     return EXIT.INTERRUPTED
-  await endLease(context, lease)
-  return EXIT.OK
+  return await endLease(context, lease)
 }
 
-/** Ends the pod and tells what became of the money. */
-export async function endLease(context: Context, lease: Lease): Promise<void> {
+/** Ends the pod and tells what became of the money. Without a chain the pod at least, and what is left to do. */
+export async function endLease(context: Context, lease: Lease): Promise<ExitCode> {
+  const config = await loadConfig(context.configPath)
+  try {
+    await settleLease(context, lease, await openPayingChain(config, context))
+    return EXIT.OK
+  } catch (error) {
+    if (!isBlind(error) || lease.kind === 'ended' || lease.kind === 'closing') throw error
+    return await endPodAlone(context, lease, error)
+  }
+}
+
+/** Nobody has told us anything of the chain. */
+export function isBlind(error: unknown): error is TrustedPodsError {
+  return error instanceof TrustedPodsError && error.code === 'CHANNEL_RPC_UNAVAILABLE' && !error.remote
+}
+
+/** The pod must not run on, and cost money, because our own endpoint is down. */
+async function endPodAlone(context: Context, lease: Lease, blind: TrustedPodsError): Promise<ExitCode> {
+  const { output, signal } = context
+  output.progress(`the chain cannot be asked (${blind.message}): asking the provider alone to end the pod`)
+  await using own = await openNode(context)
+  const leases = openLeases(context)
+  const { receipt } = await stopPod(lease, { node: own.node, leases, ...relocation(context), signal }).catch(
+    (cause) => {
+      output.next(
+        `trustedpods stop ${shortId(lease.id)}   # nothing is known to have ended: once the chain or the provider answers`,
+      )
+      throw cause
+    },
+  )
+  const facts = { ...leaseJson(lease), podStopped: true, settled: false, receipt: receiptJson(receipt) }
+  output.result(
+    `stopped: the provider has ended the pod; ${moneyAtRisk(lease)}, less what its last receipt says, and the chain will tell`,
+    facts,
+  )
+  output.next(`trustedpods stop ${shortId(lease.id)}   # once the chain answers: settles, and fetches the refund`)
+  return EXIT.NETWORK
+}
+
+async function settleLease(context: Context, lease: Lease, chain: Chain): Promise<void> {
   const { output, signal } = context
   const leases = openLeases(context)
-  const config = await loadConfig(context.configPath)
-  const chain = await openPayingChain(config, context)
   await using own = await openNode(context)
   const report = (text: string) => output.step('status', text)
   const outcome = await stopLease(chain, lease, { node: own.node, leases, report, ...relocation(context), signal })

@@ -63,6 +63,8 @@ class Wait {
   readonly #node: ChainNode
   #entry: OutboxEntry
   #takenLooks = 0
+  /** What it waits for, where that is not ours to do. */
+  #held = ''
   #resentAt = performance.now()
 
   constructor(node: ChainNode, entry: OutboxEntry) {
@@ -76,7 +78,7 @@ class Wait {
       signal?.throwIfAborted()
       const receipt = await this.#look()
       if (receipt) return receipt
-      if (performance.now() > until) throw this.#notMined('is not known to be mined; it still may be')
+      if (performance.now() > until) throw this.#notMined(`is not known to be mined; it still may be${this.#held}`)
       await pause(this.#node.public.pollingInterval, signal)
     }
   }
@@ -110,7 +112,7 @@ class Wait {
   }
 
   async #done(receipt: TransactionReceipt): Promise<TransactionReceipt> {
-    await requireWallet(this.#node).outbox.remove(accountOf(this.#node), this.#entry.nonce)
+    await requireWallet(this.#node).outbox.remove(accountOf(this.#node), this.#entry.nonce, { isMined: true })
     return receipt
   }
 
@@ -134,7 +136,8 @@ class Wait {
     if (Date.now() - newestAttempt(this.#entry).signedAtMs > this.#node.raiseFeeAfterMs) await this.#raise()
     else if (performance.now() - this.#resentAt > RESEND_MS) {
       this.#resentAt = performance.now()
-      await resendUpTo(this.#node, this.#entry.nonce)
+      const missing = await resendUpTo(this.#node, this.#entry.nonce)
+      this.#held = missing === undefined ? '' : heldUpBy(accountOf(this.#node).address, missing)
     }
   }
 
@@ -149,6 +152,10 @@ class Wait {
     const { hash } = newestAttempt(this.#entry)
     return new TrustedPodsError('CHANNEL_TRANSACTION_FAILED', `${this.#entry.what}: transaction ${hash} ${why}`)
   }
+}
+
+function heldUpBy(address: string, nonce: number): string {
+  return `. It waits for nonce ${nonce} of ${address}, which another program has used and our endpoint does not see: finish or cancel that transaction there`
 }
 
 /** The entry with one more signing that pays more, stored; undefined: that would be above the configured most. */

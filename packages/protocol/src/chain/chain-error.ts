@@ -16,6 +16,9 @@ const CONTRACT_ERRORS: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCod
   ['OverCredit', 'CHANNEL_NO_FUNDS'],
   ['ERC20InsufficientBalance', 'CHANNEL_NO_FUNDS'],
   ['ERC20InsufficientAllowance', 'CHANNEL_NO_FUNDS'],
+  ['ERC3009InvalidSignature', 'CHANNEL_SIGNATURE'],
+  ['ERC3009InvalidAuthorizationTime', 'CHANNEL_SIGNATURE'],
+  ['ERC3009UsedAuthorization', 'CHANNEL_SIGNATURE'],
   ['BadRecordLength', 'CHANNEL_REGISTRY_RECORD'],
 ])
 

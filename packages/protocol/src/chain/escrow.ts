@@ -8,13 +8,13 @@ import type { ChannelState } from '../channel/check-channel.ts'
 import type { SignedClose } from '../channel/close.ts'
 import { type ChannelTerms, channelId } from '../channel/terms.ts'
 import type { Voucher } from '../channel/voucher.ts'
-import { TrustedPodsError } from '../errors.ts'
+import { type ErrorCode, TrustedPodsError } from '../errors.ts'
 import type { Receipt } from '../gen/trustedpods/v0/payment_pb.ts'
 import { fromChain } from './chain-error.ts'
 import { encodeClaimBatch } from './claim-batch.ts'
 import { type Chain, requireWallet } from './client.ts'
 import { podEscrowAbi } from './gen/pod-escrow.ts'
-import { signPermit } from './permit.ts'
+import { permitNonce, signPermit } from './permit.ts'
 import { approveToken, tokenAllowance, tokenBalance } from './token.ts'
 import { type Mined, type TransactOptions, transact } from './transact.ts'
 
@@ -137,18 +137,41 @@ export function redeem(
 export interface LetGoOptions extends TransactOptions {
   /** A last receipt to claim; at most the cap, or the whole transaction fails. */
   readonly receipt?: Receipt
+  /** Sends the payer's refund to its wallet too; left out where the token refuses that. */
+  readonly payOut?: boolean
 }
 
 /**
  * The provider closes at once, after a last claim in the same transaction; the rest goes to the payer's credit. A receipt that brings
  * nothing new is passed over, so that a stranger who claimed it first cannot hold up the close.
  */
-export function settleClose(chain: Chain, terms: ChannelTerms, { receipt, signal }: LetGoOptions = {}): Promise<Mined> {
+export async function settleClose(
+  chain: Chain,
+  terms: ChannelTerms,
+  { receipt, payOut = false, signal }: LetGoOptions = {},
+): Promise<Mined> {
   const cumulative = receipt === undefined ? 0n : BigInt(receipt.cumulative)
   const settle = encodeSettle(terms, { cumulative, deadline: 0n, signature: new Uint8Array() })
-  if (receipt === undefined) return send(chain, settle, { what: 'closing the channel', signal })
-  const lastClaim = encodeClaimBatch([{ terms, receipt }])
-  return send(chain, encodeMulticall([lastClaim, settle]), { what: 'claiming and closing the channel', signal })
+  const calls = receipt === undefined ? [settle] : [encodeClaimBatch([{ terms, receipt }]), settle]
+  const what = receipt === undefined ? 'closing the channel' : 'claiming and closing the channel'
+  if (payOut) {
+    const args = [terms.payer, terms.token] as const
+    const withRefund = [...calls, encodeFunctionData({ abi: podEscrowAbi, functionName: 'withdrawFor', args })]
+    const sent = await unlessRefused(send(chain, encodeMulticall(withRefund), { what, signal }))
+    if (sent) return sent
+  }
+  const [only] = calls
+  return await send(chain, calls.length === 1 && only ? only : encodeMulticall(calls), { what, signal })
+}
+
+/** A refund that cannot be sent, to an account that the token blocks or of nothing, must not hold up the close. */
+async function unlessRefused(sending: Promise<Mined>): Promise<Mined | undefined> {
+  try {
+    return await sending
+  } catch (error) {
+    if (error instanceof TrustedPodsError && error.code !== 'CHANNEL_RPC_UNAVAILABLE') return undefined
+    throw error
+  }
 }
 
 /** The payer closes at once with the provider's signed agreement. */
@@ -197,8 +220,25 @@ interface Payment extends TransactOptions {
   readonly intent: string
 }
 
+/** Somebody who pays from the same account at the same time, again and again: each time one of both goes through. */
+const PERMIT_TRIES = 5
+
 /** One transaction with a permit or an allowance that is there already, else two. */
-async function pay(chain: Chain, { token, amount, call, ...options }: Payment): Promise<Mined> {
+async function pay(chain: Chain, payment: Payment): Promise<Mined> {
+  for (let tries = 1; ; tries++) {
+    const outcome = await payOnce(chain, payment)
+    if (!('isOvertaken' in outcome)) return outcome
+    if (tries >= PERMIT_TRIES) throw outcome.error
+  }
+}
+
+/** Another transaction of the account has used the permit's nonce, or the allowance, before: nothing was paid. */
+interface Overtaken {
+  readonly isOvertaken: true
+  readonly error: TrustedPodsError
+}
+
+async function payOnce(chain: Chain, { token, amount, call, ...options }: Payment): Promise<Mined | Overtaken> {
   const owner = requireWallet(chain).account.address
   const balance = await tokenBalance(chain, { token, account: owner })
   if (balance < amount) {
@@ -208,7 +248,10 @@ async function pay(chain: Chain, { token, amount, call, ...options }: Payment): 
     )
   }
   const allowance = await tokenAllowance(chain, { token, owner, spender: chain.escrow })
-  if (allowance >= amount) return await send(chain, call, options)
+  if (allowance >= amount) {
+    const isLess = async () => (await tokenAllowance(chain, { token, owner, spender: chain.escrow })) < amount
+    return await unlessOvertaken(chain, send(chain, call, options), isLess)
+  }
   const permit = await signPermit(chain, { token, spender: chain.escrow, amount })
   if (permit === undefined) {
     await approveToken(chain, { token, to: chain.escrow, amount, signal: options.signal })
@@ -216,8 +259,27 @@ async function pay(chain: Chain, { token, amount, call, ...options }: Payment): 
   }
   const args = [token, amount, permit.deadline, permit.v, permit.r, permit.s] as const
   const permitCall = encodeFunctionData({ abi: podEscrowAbi, functionName: 'selfPermit', args })
-  return await send(chain, encodeMulticall([permitCall, call]), options)
+  const isUsed = async () => (await permitNonce(chain, token)) !== permit.nonce
+  return await unlessOvertaken(chain, send(chain, encodeMulticall([permitCall, call]), options), isUsed)
 }
+
+/** A signer that sends by itself is not asked again: what it has sent before may still be mined. */
+async function unlessOvertaken(
+  chain: Chain,
+  sending: Promise<Mined>,
+  isOvertaken: () => Promise<boolean>,
+): Promise<Mined | Overtaken> {
+  try {
+    return await sending
+  } catch (error) {
+    const isRefusal = error instanceof TrustedPodsError && REFUSALS.has(error.code)
+    if (isRefusal && !requireWallet(chain).external && (await isOvertaken())) return { isOvertaken: true, error }
+    throw error
+  }
+}
+
+/** Tokens say in words of their own that there is too little allowance. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NO_FUNDS', 'CHANNEL_TRANSACTION_FAILED'])
 
 interface SendOptions extends TransactOptions {
   readonly what: string

@@ -1,13 +1,14 @@
 /** Transactions through what happens to them on a real chain: dropped, too cheap, overtaken, left behind by a process that died. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { createWalletClient, http, parseGwei } from 'viem'
+import { createWalletClient, http, parseGwei, publicActions } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { assertRefused } from '../../../../test/support/assert-refused.ts'
 import { type DevChain, startDevChain } from '../../../../test/support/dev-chain.ts'
 import { startFaultyRpc } from '../../../../test/support/faulty-rpc.ts'
 import { type ConnectOptions, connectNode } from './client.ts'
 import { memoryOutbox, type OutboxStore } from './outbox.ts'
+import { fillGap } from './resend.ts'
 import { settleOutbox } from './settle-outbox.ts'
 import { mintTestToken, tokenBalance } from './token.ts'
 
@@ -179,18 +180,45 @@ test('a transaction whose nonce another one took is CHANNEL_TRANSACTION_FAILED, 
   assert.deepEqual(await outbox.load({ chainId: dev.config.chainId, address: account.address }), [])
 })
 
-test('a gap of nonces that a dropped transaction of somebody else left is filled', async () => {
+test('a nonce that another program has used is left to it, also where no node of ours sees its transaction', async () => {
   const account = dev.anvil.account(5)
-  const other = createWalletClient({ account, transport: http(dev.anvil.rpc) })
+  const other = createWalletClient({ account, transport: http(dev.anvil.rpc) }).extend(publicActions)
   const outbox = memoryOutbox()
   const mint = { to: newAddress(), amount: 5n }
   await withoutMining(async () => {
     const hash = await other.sendTransaction({ to: account.address, chain: null })
     await sendAndDie(5, outbox, mint, 2)
+    const { nonce } = await other.getTransaction({ hash })
     await dev.anvil.control.dropTransaction({ hash })
-    await settleOutbox(await connect(5, { outbox }))
+    const node = await connect(5, { outbox })
+    await settleOutbox(node)
+    assert.equal(await fillGap(node, nonce + 1), nonce)
+    assert.deepEqual(
+      (await outbox.load({ chainId: dev.config.chainId, address: account.address })).map((entry) => entry.nonce),
+      [nonce + 1],
+      'ours waits behind it',
+    )
+    await dev.anvil.control.mine({ blocks: 1 })
+    assert.equal(await balance(mint.to), 0n)
+    // The other program's transaction reaches our node after all.
+    await other.sendTransaction({ to: account.address, chain: null, nonce })
+    await settleOutbox(node)
   })
   assert.equal(await balance(mint.to), 5n)
+})
+
+test('a nonce of ours that a reorganisation has freed is used up, so that what waits behind it is mined', async () => {
+  const outbox = memoryOutbox()
+  const account = dev.anvil.account(7)
+  const own = { chainId: dev.config.chainId, address: account.address }
+  const node = await connect(7, { outbox })
+  await mintTestToken(node, { token: dev.config.token, to: newAddress(), amount: 1n })
+  const nonce = (await node.public.getTransactionCount({ address: account.address })) - 1
+  assert.equal(await outbox.wasMined(own, nonce), true)
+  await dev.anvil.control.request({ method: 'anvil_reorg', params: [1, []] } as never)
+  assert.equal(await node.public.getTransactionCount({ address: account.address }), nonce)
+  assert.equal(await fillGap(node, nonce + 1), undefined)
+  assert.equal(await node.public.getTransactionCount({ address: account.address }), nonce + 1)
 })
 
 test('after a reorganisation that removed it a transaction is handed over again by whoever still has it', async () => {

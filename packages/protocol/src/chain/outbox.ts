@@ -42,7 +42,14 @@ export interface OutboxStore {
   add(account: OutboxAccount, entry: OutboxEntry): Promise<boolean>
   /** Replaces the entry of this nonce, durably. */
   replace(account: OutboxAccount, entry: OutboxEntry): Promise<void>
-  remove(account: OutboxAccount, nonce: number): Promise<void>
+  remove(account: OutboxAccount, nonce: number, how?: RemoveOptions): Promise<void>
+  /** Whether a transaction of ours was mined under this nonce; the last 64 at least are remembered. */
+  wasMined(account: OutboxAccount, nonce: number): Promise<boolean>
+}
+
+export interface RemoveOptions {
+  /** It was mined: should a reorganisation free the nonce again, it is ours to use. */
+  readonly isMined?: boolean
 }
 
 /** Forgets with the process: for tests, and where nothing can be stored. */
@@ -54,6 +61,8 @@ export function memoryOutbox(): OutboxStore {
     accounts.set(key, entries)
     return entries
   }
+  const mined = new Set<string>()
+  const nameOf = ({ chainId, address }: OutboxAccount, nonce: number) => `${chainId} ${address} ${nonce}`
   return {
     load: async (account) => [...entriesOf(account).values()].toSorted((a, b) => a.nonce - b.nonce),
     add: async (account, entry) => {
@@ -63,7 +72,11 @@ export function memoryOutbox(): OutboxStore {
       return true
     },
     replace: async (account, entry) => void entriesOf(account).set(entry.nonce, entry),
-    remove: async (account, nonce) => void entriesOf(account).delete(nonce),
+    remove: async (account, nonce, { isMined = false } = {}) => {
+      entriesOf(account).delete(nonce)
+      if (isMined) mined.add(nameOf(account, nonce))
+    },
+    wasMined: async (account, nonce) => mined.has(nameOf(account, nonce)),
   }
 }
 

@@ -12,6 +12,8 @@ export interface PermitRequest {
 }
 
 export interface Permit {
+  /** The token's nonce of the owner that it uses up. */
+  readonly nonce: bigint
   /** Unix seconds. */
   readonly deadline: bigint
   readonly v: number
@@ -42,21 +44,31 @@ export async function signPermit(
 ): Promise<Permit | undefined> {
   const { account } = requireWallet(node)
   const owner = account.address
-  const domain = await permitDomain(node, token)
-  const nonce = await orAbsent(
-    node.public.readContract({ address: token, abi: testTokenAbi, functionName: 'nonces', args: [owner] }),
-  )
+  const domain = await tokenDomain(node, token)
+  const nonce = await permitNonce(node, token)
   if (domain === undefined || nonce === undefined) return undefined
   const { timestamp } = await node.public.getBlock()
   const deadline = timestamp + PERMIT_SECONDS
   const message = { owner, spender, value: amount, nonce, deadline }
   const signed = await account.signTypedData({ domain, types: PERMIT_TYPES, primaryType: 'Permit', message })
   const { r, s, yParity } = parseSignature(signed)
-  return { deadline, v: 27 + yParity, r, s }
+  return { nonce, deadline, v: 27 + yParity, r, s }
 }
 
-/** By EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
-async function permitDomain(node: ChainNode, token: Address): Promise<TypedDataDomain | undefined> {
+/** At the pending block: what the account sends is mined in the order of its nonces, so an earlier permit is used before ours. */
+export function permitNonce(node: ChainNode, token: Address): Promise<bigint | undefined> {
+  const args = [requireWallet(node).account.address] as const
+  const call = { address: token, abi: testTokenAbi, functionName: 'nonces', args, blockTag: 'pending' } as const
+  return orAbsent(node.public.readContract(call))
+}
+
+/** Whether the wallet can approve by signature. */
+export async function hasPermit(node: ChainNode, token: Address): Promise<boolean> {
+  return (await permitNonce(node, token)) !== undefined && (await tokenDomain(node, token)) !== undefined
+}
+
+/** The EIP-712 domain of a token: by EIP-5267, else by name and version "1"; either is taken only when it hashes to the token's own separator. */
+export async function tokenDomain(node: ChainNode, token: Address): Promise<TypedDataDomain | undefined> {
   const contract = { address: token, abi: testTokenAbi } as const
   const [separator, described, name] = await Promise.all([
     orAbsent(node.public.readContract({ ...contract, functionName: 'DOMAIN_SEPARATOR' })),
@@ -71,7 +83,7 @@ async function permitDomain(node: ChainNode, token: Address): Promise<TypedDataD
   return candidates.find((domain) => domainSeparator({ domain }) === separator)
 }
 
-async function orAbsent<T>(read: Promise<T>): Promise<T | undefined> {
+export async function orAbsent<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read
   } catch (error) {

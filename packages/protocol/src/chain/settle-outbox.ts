@@ -41,8 +41,8 @@ export async function settleOutbox(node: ChainNode): Promise<LeftTransactions> {
     else if (await isLost(node, entry)) found.lost.push(entry)
     else found.waiting.push(entry)
   }
-  for (const { nonce } of [...found.mined.map(({ entry }) => entry), ...found.lost])
-    await outbox.remove(accountOf(node), nonce)
+  for (const { entry } of found.mined) await outbox.remove(accountOf(node), entry.nonce, { isMined: true })
+  for (const { nonce } of found.lost) await outbox.remove(accountOf(node), nonce)
   const [lowest] = found.waiting
   if (lowest !== undefined) await fillGap(node, lowest.nonce)
   for (const entry of found.waiting) await handOverAgain(node, entry)

@@ -30,7 +30,8 @@ export async function submit(node: ChainNode, unsent: Unsent, { urgent }: Submit
     const outcome = await handOver(node, entry)
     if (outcome.kind === 'taken') return entry
     if (outcome.kind === 'unknown') throw outcome.error
-    await requireWallet(node).outbox.remove(accountOf(node), entry.nonce)
+    if (outcome.kind === 'nonce-taken') await requireWallet(node).outbox.remove(accountOf(node), entry.nonce)
+    else await giveBack(node, entry)
     if (outcome.kind === 'refused' || tries >= NONCE_TRIES) throw outcome.error
     if (outcome.kind === 'nonce-taken') floor = entry.nonce + 1
     else fees = (await raisedFees(node, fees)) ?? fees
@@ -109,8 +110,49 @@ async function reserve(
     const nonce = Math.max(pending, floor, last === undefined ? 0 : last.nonce + 1)
     const entry = { ...unsent, nonce, attempts: [await sign(node, unsent, { nonce, fees })] }
     // Another process that pays from the account was quicker.
-    if (await outbox.add(account, entry)) return entry
+    if (!(await outbox.add(account, entry))) continue
+    const countedOn = last !== undefined && nonce === last.nonce + 1 && nonce > pending && nonce !== floor
+    if (!countedOn || (await isBacked(node, nonce))) return entry
+    await outbox.remove(account, nonce)
   }
+}
+
+/** The nonce below is still ours, or is used: another process may have given it back meanwhile. */
+async function isBacked(node: ChainNode, nonce: number): Promise<boolean> {
+  const account = accountOf(node)
+  const stored = await requireWallet(node).outbox.load(account)
+  if (stored.some((entry) => entry.nonce === nonce - 1)) return true
+  const { address } = account
+  const used = node.public.getTransactionCount({ address, blockTag: 'pending' })
+  return (await fromChain('reading the nonce', used)) >= nonce
+}
+
+/**
+ * Gives a nonce back whose transaction no node takes. Where others of ours wait behind it, it is used by a transfer of nothing to
+ * oneself: while its entry is there the nonce is ours.
+ */
+async function giveBack(node: ChainNode, { nonce }: OutboxEntry): Promise<void> {
+  const { outbox } = requireWallet(node)
+  const account = accountOf(node)
+  const isLast = async () => (await outbox.load(account)).every((other) => other.nonce <= nonce)
+  if (await isLast()) {
+    await outbox.remove(account, nonce)
+    // Another process may just have taken the next one, counting on this.
+    if (await isLast()) return
+  }
+  const filler = await fillerAt(node, nonce)
+  if (!(await outbox.add(account, filler))) await outbox.replace(account, filler)
+  await handOver(node, filler)
+}
+
+/** What a transfer of nothing to oneself costs. */
+const TRANSFER_GAS = 21_000n
+
+/** A transaction that only uses up a nonce of ours. */
+export async function fillerAt(node: ChainNode, nonce: number): Promise<OutboxEntry> {
+  const { address: to } = accountOf(node)
+  const unsent = { what: 'filling a gap of nonces', to, data: '0x', gas: TRANSFER_GAS } as const
+  return { ...unsent, nonce, attempts: [await sign(node, unsent, { nonce, fees: await marketFees(node) })] }
 }
 
 /** Signed here, so that the hash is known before anything can go wrong on the way. */

@@ -70,14 +70,29 @@ async function transactByWallet(node: ChainNode, wallet: Wallet, call: Call): Pr
   const gas = await estimateGas(node, wallet, call)
   const { to, data } = call
   const hash = await wallet.inTurn(async () => wallet.external?.sendTransaction({ to, data, gas }) ?? '0x')
-  const options = { hash, confirmations: node.confirmations, timeout: MINED_TIMEOUT_MS }
-  const receipt = await node.public.waitForTransactionReceipt(options).catch((cause: unknown) => {
+  let replacedBy: Hex | undefined
+  const receipt = await node.public
+    .waitForTransactionReceipt({
+      hash,
+      confirmations: node.confirmations,
+      timeout: MINED_TIMEOUT_MS,
+      onReplaced: ({ reason, transaction }) => {
+        if (reason !== 'repriced') replacedBy = transaction.hash
+      },
+    })
+    .catch((cause: unknown) => {
+      throw new TrustedPodsError(
+        'CHANNEL_TRANSACTION_FAILED',
+        `${call.what}: transaction ${hash} is not known to be mined; it still may be`,
+        { cause },
+      )
+    })
+  if (replacedBy !== undefined) {
     throw new TrustedPodsError(
-      'CHANNEL_TRANSACTION_FAILED',
-      `${call.what}: transaction ${hash} is not known to be mined; it still may be`,
-      { cause },
+      'CHANNEL_WALLET',
+      `${call.what}: the signer has put another transaction in the place of ${hash}: ${replacedBy}`,
     )
-  })
+  }
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
   return minedOf(receipt)
 }

@@ -36,18 +36,21 @@ export interface OwnPayment {
   readonly minUnlockDelaySeconds: number
 }
 
-export interface CheckChannelInput {
+export interface CheckTermsInput {
   readonly terms: ChannelTerms
   /** The chain and contract that the request names. */
   readonly chainId: number | bigint
   readonly escrow: Address
-  /** Undefined: the contract knows no such channel. */
-  readonly state: ChannelState | undefined
   /** What the provider's own quote asks for. */
   readonly payment: PaymentTerms
   /** The token of the quote's price table. */
   readonly token: Address | Uint8Array
   readonly own: OwnPayment
+}
+
+export interface CheckChannelInput extends CheckTermsInput {
+  /** Undefined: the contract knows no such channel. */
+  readonly state: ChannelState | undefined
 }
 
 /**
@@ -56,12 +59,17 @@ export interface CheckChannelInput {
  * CHANNEL_UNDERFUNDED, the first that applies.
  */
 export function checkChannel(input: CheckChannelInput): ChannelState {
-  checkPlace(input)
   checkTerms(input)
   return checkState(input)
 }
 
-function checkPlace({ chainId, escrow, payment, own }: CheckChannelInput): void {
+/** What can be said before the channel is there. @throws TrustedPodsError CHANNEL_WRONG_CHAIN, CHANNEL_BAD_TERMS. */
+export function checkTerms(input: CheckTermsInput): void {
+  checkPlace(input)
+  checkParties(input)
+}
+
+function checkPlace({ chainId, escrow, payment, own }: CheckTermsInput): void {
   if (BigInt(chainId) !== BigInt(own.chainId) || payment.chainId !== BigInt(own.chainId)) {
     refuse('CHANNEL_WRONG_CHAIN', `the channel is on chain ${chainId}, wanted ${own.chainId}`)
   }
@@ -70,7 +78,7 @@ function checkPlace({ chainId, escrow, payment, own }: CheckChannelInput): void 
   }
 }
 
-function checkTerms({ terms, payment, token, own }: CheckChannelInput): void {
+function checkParties({ terms, payment, token, own }: CheckTermsInput): void {
   requireSame('provider', terms.provider, own.provider)
   requireSame('meter', terms.meter, own.meter)
   requireSame('token', terms.token, toAddress(token))

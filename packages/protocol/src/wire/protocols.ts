@@ -87,6 +87,15 @@ export const VOUCHER = {
   streamsPerConnection: 2,
 } as const satisfies ProtocolLimits
 
+/** 120 s: the provider sends the top-up and waits until it is mined. */
+export const FUND = {
+  id: '/trusted-pods/fund/0.0.1',
+  requestBytes: 1 * KIB,
+  responseBytes: 4 * KIB,
+  timeoutMs: 120_000,
+  streamsPerConnection: 2,
+} as const satisfies ProtocolLimits
+
 /** The publisher serves, the provider pulls: at most 16 blocks asked for at once, 1 MiB and its frame each. */
 export const BLOCKS = {
   id: '/trusted-pods/blocks/0.0.1',

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Receipt } from "./payment_pb.ts";
+import type { Receipt, TransferAuthorization } from "./payment_pb.ts";
 import { file_trustedpods_v0_payment } from "./payment_pb.ts";
 import type { Refusal } from "./refusal_pb.ts";
 import { file_trustedpods_v0_refusal } from "./refusal_pb.ts";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/lease.proto.
  */
 export const file_trustedpods_v0_lease: GenFile = /*@__PURE__*/
-  fileDesc("Chp0cnVzdGVkcG9kcy92MC9sZWFzZS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiLwoNU3RhdHVzUmVxdWVzdBIOCgZwb2RfaWQYASABKAwSDgoGZm9sbG93GAIgASgIIk4KC0xvZ3NSZXF1ZXN0Eg4KBnBvZF9pZBgBIAEoDBIRCgljb250YWluZXIYAiABKAkSDgoGZm9sbG93GAMgASgIEgwKBHRhaWwYBCABKA0iawoKTG9nTWVzc2FnZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEicKBGxpbmUYAiABKAsyFy50cnVzdGVkcG9kcy52MC5Mb2dMaW5lSABCCAoGcmVzdWx0IksKB0xvZ0xpbmUSEQoJY29udGFpbmVyGAEgASgJEg8KB3RpbWVfbnMYAiABKAQSDgoGc3RkZXJyGAMgASgIEgwKBHRleHQYBCABKAwiHQoLU3RvcFJlcXVlc3QSDgoGcG9kX2lkGAEgASgMInYKDFN0b3BSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEjAKCnNldHRsZW1lbnQYAiABKAsyGi50cnVzdGVkcG9kcy52MC5TZXR0bGVtZW50SABCCAoGcmVzdWx0IksKClNldHRsZW1lbnQSKAoHcmVjZWlwdBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQSEwoLdHJhbnNhY3Rpb24YAiABKAwiRwoOVm91Y2hlclJlcXVlc3QSDgoGcG9kX2lkGAEgASgMEhIKCmN1bXVsYXRpdmUYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMIjsKD1ZvdWNoZXJSZXNwb25zZRIoCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
+  fileDesc("Chp0cnVzdGVkcG9kcy92MC9sZWFzZS5wcm90bxIOdHJ1c3RlZHBvZHMudjAiLwoNU3RhdHVzUmVxdWVzdBIOCgZwb2RfaWQYASABKAwSDgoGZm9sbG93GAIgASgIIk4KC0xvZ3NSZXF1ZXN0Eg4KBnBvZF9pZBgBIAEoDBIRCgljb250YWluZXIYAiABKAkSDgoGZm9sbG93GAMgASgIEgwKBHRhaWwYBCABKA0iawoKTG9nTWVzc2FnZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEicKBGxpbmUYAiABKAsyFy50cnVzdGVkcG9kcy52MC5Mb2dMaW5lSABCCAoGcmVzdWx0IksKB0xvZ0xpbmUSEQoJY29udGFpbmVyGAEgASgJEg8KB3RpbWVfbnMYAiABKAQSDgoGc3RkZXJyGAMgASgIEgwKBHRleHQYBCABKAwiHQoLU3RvcFJlcXVlc3QSDgoGcG9kX2lkGAEgASgMInYKDFN0b3BSZXNwb25zZRIqCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbEgAEjAKCnNldHRsZW1lbnQYAiABKAsyGi50cnVzdGVkcG9kcy52MC5TZXR0bGVtZW50SABCCAoGcmVzdWx0IksKClNldHRsZW1lbnQSKAoHcmVjZWlwdBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlY2VpcHQSEwoLdHJhbnNhY3Rpb24YAiABKAwiRwoOVm91Y2hlclJlcXVlc3QSDgoGcG9kX2lkGAEgASgMEhIKCmN1bXVsYXRpdmUYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgMIjsKD1ZvdWNoZXJSZXNwb25zZRIoCgdyZWZ1c2FsGAEgASgLMhcudHJ1c3RlZHBvZHMudjAuUmVmdXNhbCJVCgtGdW5kUmVxdWVzdBIOCgZwb2RfaWQYASABKAwSNgoHZnVuZGluZxgCIAEoCzIlLnRydXN0ZWRwb2RzLnYwLlRyYW5zZmVyQXV0aG9yaXphdGlvbiJbCgxGdW5kUmVzcG9uc2USKgoHcmVmdXNhbBgBIAEoCzIXLnRydXN0ZWRwb2RzLnYwLlJlZnVzYWxIABIVCgt0cmFuc2FjdGlvbhgCIAEoDEgAQggKBnJlc3VsdGIGcHJvdG8z", [file_trustedpods_v0_payment, file_trustedpods_v0_refusal]);
 
 /**
  * /trusted-pods/status/0.0.1: answered by a stream of StatusUpdate.
@@ -308,4 +308,69 @@ export type VoucherResponse = Message<"trustedpods.v0.VoucherResponse"> & {
  */
 export const VoucherResponseSchema: GenMessage<VoucherResponse> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_lease, 8);
+
+/**
+ * /trusted-pods/fund/0.0.1: the provider sends a top-up that the payer has signed. spec/PAYMENT.md#relay
+ *
+ * @generated from message trustedpods.v0.FundRequest
+ */
+export type FundRequest = Message<"trustedpods.v0.FundRequest"> & {
+  /**
+   * The pod; 32 bytes.
+   *
+   * @generated from field: bytes pod_id = 1;
+   */
+  podId: Uint8Array;
+
+  /**
+   * What is added.
+   *
+   * @generated from field: trustedpods.v0.TransferAuthorization funding = 2;
+   */
+  funding?: TransferAuthorization | undefined;
+};
+
+/**
+ * Describes the message trustedpods.v0.FundRequest.
+ * Use `create(FundRequestSchema)` to create a new message.
+ */
+export const FundRequestSchema: GenMessage<FundRequest> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_lease, 9);
+
+/**
+ * What became of it.
+ *
+ * @generated from message trustedpods.v0.FundResponse
+ */
+export type FundResponse = Message<"trustedpods.v0.FundResponse"> & {
+  /**
+   * One of the two.
+   *
+   * @generated from oneof trustedpods.v0.FundResponse.result
+   */
+  result: {
+    /**
+     * Why it was not sent.
+     *
+     * @generated from field: trustedpods.v0.Refusal refusal = 1;
+     */
+    value: Refusal;
+    case: "refusal";
+  } | {
+    /**
+     * The transaction that is mined; 32 bytes.
+     *
+     * @generated from field: bytes transaction = 2;
+     */
+    value: Uint8Array;
+    case: "transaction";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message trustedpods.v0.FundResponse.
+ * Use `create(FundResponseSchema)` to create a new message.
+ */
+export const FundResponseSchema: GenMessage<FundResponse> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_lease, 10);
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file trustedpods/v0/payment.proto.
  */
 export const file_trustedpods_v0_payment: GenFile = /*@__PURE__*/
-  fileDesc("Chx0cnVzdGVkcG9kcy92MC9wYXltZW50LnByb3RvEg50cnVzdGVkcG9kcy52MCKfAQoMUGF5bWVudFRlcm1zEhAKCGNoYWluX2lkGAEgASgEEg4KBmVzY3JvdxgCIAEoDBIQCghwcm92aWRlchgDIAEoDBINCgVtZXRlchgEIAEoDBIVCg1yYXRlX3Blcl9ob3VyGAUgASgJEiAKGG1pbl91bmxvY2tfZGVsYXlfc2Vjb25kcxgGIAEoDRITCgttaW5fZGVwb3NpdBgHIAEoCSKjAQoFVGVybXMSDQoFcGF5ZXIYASABKAwSFgoOdm91Y2hlcl9zaWduZXIYAiABKAwSEAoIcHJvdmlkZXIYAyABKAwSDQoFbWV0ZXIYBCABKAwSDQoFdG9rZW4YBSABKAwSFQoNcmF0ZV9wZXJfaG91chgGIAEoCRIcChR1bmxvY2tfZGVsYXlfc2Vjb25kcxgHIAEoDRIOCgZwb2RfaWQYCCABKAwicgoOUGF5bWVudENoYW5uZWwSEAoIY2hhaW5faWQYASABKAQSDgoGZXNjcm93GAIgASgMEiQKBXRlcm1zGAMgASgLMhUudHJ1c3RlZHBvZHMudjAuVGVybXMSGAoQb3Blbl90cmFuc2FjdGlvbhgEIAEoDCJnCgdSZWNlaXB0EhIKCmNoYW5uZWxfaWQYASABKAwSEgoKY3VtdWxhdGl2ZRgCIAEoCRISCgp1c2FnZV9oYXNoGAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDBINCgV1c2FnZRgFIAEoDCKYAQoFVXNhZ2USDgoGcG9kX2lkGAEgASgMEikKCGNvdW50ZXJzGAIgAygLMhcudHJ1c3RlZHBvZHMudjAuQ291bnRlchIXCg9ydW5uaW5nX3NlY29uZHMYAyABKAQSEgoKcmVhZF9hdF9tcxgEIAEoBBInCgRleGl0GAUgASgLMhkudHJ1c3RlZHBvZHMudjAuRXhpdFN0YXRlImMKCUV4aXRTdGF0ZRIOCgZyZWFzb24YASABKAkSMQoKY29udGFpbmVycxgCIAMoCzIdLnRydXN0ZWRwb2RzLnYwLkNvbnRhaW5lckV4aXQSEwoLZW5kZWRfYXRfbXMYAyABKAQiMAoNQ29udGFpbmVyRXhpdBIMCgRuYW1lGAEgASgJEhEKCWV4aXRfY29kZRgCIAEoBSJwCgVGdW5kcxIRCglkZXBvc2l0ZWQYASABKAkSDAoEb3dlZBgCIAEoCRIXCg9zdXNwZW5kZWRfYXRfbXMYAyABKAQSFQoNZGVsZXRlZF9hdF9tcxgEIAEoBBIWCg52b3VjaGVyX3dhbnRlZBgFIAEoCSI8CgdDb3VudGVyEhAKCHJlc291cmNlGAEgASgJEhAKCHNlbGVjdG9yGAIgASgJEg0KBXZhbHVlGAMgASgJYgZwcm90bzM");
+  fileDesc("Chx0cnVzdGVkcG9kcy92MC9wYXltZW50LnByb3RvEg50cnVzdGVkcG9kcy52MCK6AQoMUGF5bWVudFRlcm1zEhAKCGNoYWluX2lkGAEgASgEEg4KBmVzY3JvdxgCIAEoDBIQCghwcm92aWRlchgDIAEoDBINCgVtZXRlchgEIAEoDBIVCg1yYXRlX3Blcl9ob3VyGAUgASgJEiAKGG1pbl91bmxvY2tfZGVsYXlfc2Vjb25kcxgGIAEoDRITCgttaW5fZGVwb3NpdBgHIAEoCRIZChFyZWxheV9taW5fZGVwb3NpdBgIIAEoCSKjAQoFVGVybXMSDQoFcGF5ZXIYASABKAwSFgoOdm91Y2hlcl9zaWduZXIYAiABKAwSEAoIcHJvdmlkZXIYAyABKAwSDQoFbWV0ZXIYBCABKAwSDQoFdG9rZW4YBSABKAwSFQoNcmF0ZV9wZXJfaG91chgGIAEoCRIcChR1bmxvY2tfZGVsYXlfc2Vjb25kcxgHIAEoDRIOCgZwb2RfaWQYCCABKAwicgoOUGF5bWVudENoYW5uZWwSEAoIY2hhaW5faWQYASABKAQSDgoGZXNjcm93GAIgASgMEiQKBXRlcm1zGAMgASgLMhUudHJ1c3RlZHBvZHMudjAuVGVybXMSGAoQb3Blbl90cmFuc2FjdGlvbhgEIAEoDCJeChVUcmFuc2ZlckF1dGhvcml6YXRpb24SDgoGYW1vdW50GAEgASgJEhQKDHZhbGlkX2JlZm9yZRgCIAEoBBIMCgRzYWx0GAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDCJnCgdSZWNlaXB0EhIKCmNoYW5uZWxfaWQYASABKAwSEgoKY3VtdWxhdGl2ZRgCIAEoCRISCgp1c2FnZV9oYXNoGAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDBINCgV1c2FnZRgFIAEoDCKYAQoFVXNhZ2USDgoGcG9kX2lkGAEgASgMEikKCGNvdW50ZXJzGAIgAygLMhcudHJ1c3RlZHBvZHMudjAuQ291bnRlchIXCg9ydW5uaW5nX3NlY29uZHMYAyABKAQSEgoKcmVhZF9hdF9tcxgEIAEoBBInCgRleGl0GAUgASgLMhkudHJ1c3RlZHBvZHMudjAuRXhpdFN0YXRlImMKCUV4aXRTdGF0ZRIOCgZyZWFzb24YASABKAkSMQoKY29udGFpbmVycxgCIAMoCzIdLnRydXN0ZWRwb2RzLnYwLkNvbnRhaW5lckV4aXQSEwoLZW5kZWRfYXRfbXMYAyABKAQiMAoNQ29udGFpbmVyRXhpdBIMCgRuYW1lGAEgASgJEhEKCWV4aXRfY29kZRgCIAEoBSJwCgVGdW5kcxIRCglkZXBvc2l0ZWQYASABKAkSDAoEb3dlZBgCIAEoCRIXCg9zdXNwZW5kZWRfYXRfbXMYAyABKAQSFQoNZGVsZXRlZF9hdF9tcxgEIAEoBBIWCg52b3VjaGVyX3dhbnRlZBgFIAEoCSI8CgdDb3VudGVyEhAKCHJlc291cmNlGAEgASgJEhAKCHNlbGVjdG9yGAIgASgJEg0KBXZhbHVlGAMgASgJYgZwcm90bzM");
 
 /**
  * What a provider asks of a payment channel.
@@ -68,6 +68,14 @@ export type PaymentTerms = Message<"trustedpods.v0.PaymentTerms"> & {
    * @generated from field: string min_deposit = 7;
    */
   minDeposit: string;
+
+  /**
+   * Least deposit for which the provider itself sends the opening that the payer has signed, base units, decimal digits; empty: it
+   * sends none. spec/PAYMENT.md#relay
+   *
+   * @generated from field: string relay_min_deposit = 8;
+   */
+  relayMinDeposit: string;
 };
 
 /**
@@ -190,6 +198,48 @@ export const PaymentChannelSchema: GenMessage<PaymentChannel> = /*@__PURE__*/
   messageDesc(file_trustedpods_v0_payment, 2);
 
 /**
+ * The payer's EIP-3009 word that the escrow may take tokens for one channel; whoever sends it pays the gas. spec/PAYMENT.md#relay
+ *
+ * @generated from message trustedpods.v0.TransferAuthorization
+ */
+export type TransferAuthorization = Message<"trustedpods.v0.TransferAuthorization"> & {
+  /**
+   * Base units, decimal digits, below 2^128.
+   *
+   * @generated from field: string amount = 1;
+   */
+  amount: string;
+
+  /**
+   * Unix seconds from which it can no longer be used.
+   *
+   * @generated from field: uint64 valid_before = 2;
+   */
+  validBefore: bigint;
+
+  /**
+   * 32 random bytes; the authorization's nonce is the Keccak-256 of channel id and salt.
+   *
+   * @generated from field: bytes salt = 3;
+   */
+  salt: Uint8Array;
+
+  /**
+   * EIP-712 signature of ReceiveWithAuthorization under the token's domain; r, s, v; 65 bytes.
+   *
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message trustedpods.v0.TransferAuthorization.
+ * Use `create(TransferAuthorizationSchema)` to create a new message.
+ */
+export const TransferAuthorizationSchema: GenMessage<TransferAuthorization> = /*@__PURE__*/
+  messageDesc(file_trustedpods_v0_payment, 3);
+
+/**
  * A signed statement of what is owed for a pod so far. spec/PAYMENT.md#receipt
  *
  * @generated from message trustedpods.v0.Receipt
@@ -236,7 +286,7 @@ export type Receipt = Message<"trustedpods.v0.Receipt"> & {
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 3);
+  messageDesc(file_trustedpods_v0_payment, 4);
 
 /**
  * Counters since the pod's start.
@@ -285,7 +335,7 @@ export type Usage = Message<"trustedpods.v0.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 4);
+  messageDesc(file_trustedpods_v0_payment, 5);
 
 /**
  * How a pod ended, in the words of the attested meter.
@@ -320,7 +370,7 @@ export type ExitState = Message<"trustedpods.v0.ExitState"> & {
  * Use `create(ExitStateSchema)` to create a new message.
  */
 export const ExitStateSchema: GenMessage<ExitState> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 5);
+  messageDesc(file_trustedpods_v0_payment, 6);
 
 /**
  * A container that had exited.
@@ -348,7 +398,7 @@ export type ContainerExit = Message<"trustedpods.v0.ContainerExit"> & {
  * Use `create(ContainerExitSchema)` to create a new message.
  */
 export const ContainerExitSchema: GenMessage<ContainerExit> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 6);
+  messageDesc(file_trustedpods_v0_payment, 7);
 
 /**
  * How long a pod's deposit lasts, as its provider sees it. spec/PAYMENT.md#funds
@@ -397,7 +447,7 @@ export type Funds = Message<"trustedpods.v0.Funds"> & {
  * Use `create(FundsSchema)` to create a new message.
  */
 export const FundsSchema: GenMessage<Funds> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 7);
+  messageDesc(file_trustedpods_v0_payment, 8);
 
 /**
  * One counter.
@@ -432,5 +482,5 @@ export type Counter = Message<"trustedpods.v0.Counter"> & {
  * Use `create(CounterSchema)` to create a new message.
  */
 export const CounterSchema: GenMessage<Counter> = /*@__PURE__*/
-  messageDesc(file_trustedpods_v0_payment, 8);
+  messageDesc(file_trustedpods_v0_payment, 9);
 
