@@ -2,17 +2,23 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Chain, connectChain } from '@trusted-pods/protocol/chain/client.ts'
+import { signDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { credit, readChannel } from '@trusted-pods/protocol/chain/escrow.ts'
 import { externalSigner, type RequestProvider } from '@trusted-pods/protocol/chain/external-signer.ts'
+import { testTokenAbi } from '@trusted-pods/protocol/chain/gen/test-token.ts'
 import { mintTestToken, tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
+import { transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import type { ErrorCode } from '@trusted-pods/protocol/errors.ts'
+import { parseManifest } from '@trusted-pods/protocol/manifest/parse.ts'
 import { deploy } from '@trusted-pods/publisher/deploy.ts'
 import type { DeployEvent } from '@trusted-pods/publisher/deploy-event.ts'
 import { fundLease } from '@trusted-pods/publisher/fund.ts'
-import type { Lease } from '@trusted-pods/publisher/lease.ts'
+import type { Lease, LeaseOf } from '@trusted-pods/publisher/lease.ts'
+import { resumeLease } from '@trusted-pods/publisher/resume.ts'
 import { watchStatus } from '@trusted-pods/publisher/status.ts'
 import { stopLease } from '@trusted-pods/publisher/stop.ts'
-import type { Address, LocalAccount } from 'viem'
+import { type Address, createTestClient, encodeFunctionData, http, type LocalAccount } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { CHAIN_ID } from '../../demo/chain.ts'
 import { assertRefused } from '../support/assert-refused.ts'
@@ -154,8 +160,68 @@ test('with too few tokens nothing is signed', async () => {
   await using publisher = await startPublisher(world)
   const account = privateKeyToAccount(generatePrivateKey())
   const chain = await poorChain(account, 1n)
+  // Without a host name, which a hold would keep from the next test.
+  const manifest = parseManifest(
+    'type: trustedpods\nversion: "1.0"\ncontainers:\n  - image: trusted-pods/hello-sidecar:1\n',
+  )
   await assertRefused('CHANNEL_NO_FUNDS', /has 1 base units/, async () => {
-    await run(deploy(await readHelloManifest(), await world.offer(), optionsFor(publisher, chain)))
+    await run(deploy(manifest, await world.offer(), optionsFor(publisher, chain)))
   })
   assert.equal(publisher.leases.size, 0)
+})
+
+/** A lease as a run leaves it that dies when it has signed: nobody has seen the signature. */
+async function signedOnly(publisher: Publisher, chain: Chain): Promise<LeaseOf<'opening'>> {
+  let lease: Lease | undefined
+  const died = new Error('died')
+  const leases = {
+    save: async (saved: Lease) => {
+      lease = saved
+      throw died
+    },
+  }
+  const options = { ...optionsFor(publisher, chain), leases, funding: 'relayed' as const }
+  await assert.rejects(run(deploy(await readHelloManifest(), await world.offer(), options)), (error) => error === died)
+  return lease?.kind === 'opening' ? lease : assert.fail('no lease was signed')
+}
+
+test('what does not pay for the pod is refused by the provider before it sends anything', async () => {
+  await using publisher = await startPublisher(world)
+  const account = privateKeyToAccount(generatePrivateKey())
+  const chain = await poorChain(account, TOKENS)
+  const lease = await signedOnly(publisher, chain)
+  const { terms, deposit, relay } = lease.channel
+  const nonce = () => chain.public.getTransactionCount({ address: world.demo.provider.address, blockTag: 'pending' })
+  const before = await nonce()
+  const refused = async (code: ErrorCode, message: RegExp, channel: Partial<LeaseOf<'opening'>['channel']>) => {
+    const changed = { ...lease, channel: { ...lease.channel, ...channel } }
+    await assertRefused(code, message, async () => {
+      for await (const _ of resumeLease(changed, { ...optionsFor(publisher, chain), funding: 'relayed' }));
+    })
+  }
+  const signed = (changes: Partial<typeof terms>, amount = deposit) =>
+    signDeposit(chain, { ...terms, ...changes }, { amount })
+  await refused('CHANNEL_RELAY_REFUSED', /the deposit is 1, the quote sends those of/, { relay: await signed({}, 1n) })
+  await refused('CHANNEL_SIGNATURE', /the authorization of the deposit was signed by/, {
+    relay: { ...(relay ?? assert.fail()), amount: deposit + 1n },
+  })
+  for (const changes of [
+    { ratePerHour: terms.ratePerHour - 1n },
+    { unlockDelay: 900 },
+    { provider: account.address },
+    { token: account.address },
+  ])
+    await refused('CHANNEL_BAD_TERMS', /wanted|asks for/, {
+      terms: { ...terms, ...changes },
+      ...(changes.token ? {} : { relay: await signed(changes) }),
+    })
+  // The tokens are gone once the provider looks.
+  const control = createTestClient({ mode: 'anvil', transport: http(world.demo.rpc) })
+  await control.setBalance({ address: account.address, value: 10n ** 18n })
+  const to = world.demo.publisher.address
+  const data = encodeFunctionData({ abi: testTokenAbi, functionName: 'transfer', args: [to, TOKENS] })
+  await transact(chain, { to: world.demo.token, data, abi: testTokenAbi, what: 'moving the tokens away' })
+  await refused('CHANNEL_NO_FUNDS', /ERC20InsufficientBalance/, {})
+  assert.equal(await nonce(), before)
+  assert.equal(await readChannel(chain, channelId(terms, lease.channel)), undefined)
 })

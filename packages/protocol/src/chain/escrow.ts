@@ -8,15 +8,15 @@ import type { ChannelState } from '../channel/check-channel.ts'
 import type { SignedClose } from '../channel/close.ts'
 import { type ChannelTerms, channelId } from '../channel/terms.ts'
 import type { Voucher } from '../channel/voucher.ts'
-import { type ErrorCode, TrustedPodsError } from '../errors.ts'
+import { TrustedPodsError } from '../errors.ts'
 import type { Receipt } from '../gen/trustedpods/v0/payment_pb.ts'
 import { fromChain } from './chain-error.ts'
 import { encodeClaimBatch } from './claim-batch.ts'
 import { type Chain, requireWallet } from './client.ts'
+import { encodeMulticall, send } from './escrow-call.ts'
 import { podEscrowAbi } from './gen/pod-escrow.ts'
-import { permitNonce, signPermit } from './permit.ts'
-import { approveToken, tokenAllowance, tokenBalance } from './token.ts'
-import { type Mined, type TransactOptions, transact } from './transact.ts'
+import { pay } from './pay-deposit.ts'
+import type { Mined, TransactOptions } from './transact.ts'
 
 export interface DepositOptions extends TransactOptions {
   /** Base units of the terms' token. */
@@ -212,84 +212,6 @@ export function withdraw(chain: Chain, { token, to, amount = 0n, signal }: Withd
   })
 }
 
-interface Payment extends TransactOptions {
-  readonly token: Address
-  readonly amount: bigint
-  readonly call: Hex
-  readonly what: string
-  readonly intent: string
-}
-
-/** Somebody who pays from the same account at the same time, again and again: each time one of both goes through. */
-const PERMIT_TRIES = 5
-
-/** One transaction with a permit or an allowance that is there already, else two. */
-async function pay(chain: Chain, payment: Payment): Promise<Mined> {
-  for (let tries = 1; ; tries++) {
-    const outcome = await payOnce(chain, payment)
-    if (!('isOvertaken' in outcome)) return outcome
-    if (tries >= PERMIT_TRIES) throw outcome.error
-  }
-}
-
-/** Another transaction of the account has used the permit's nonce, or the allowance, before: nothing was paid. */
-interface Overtaken {
-  readonly isOvertaken: true
-  readonly error: TrustedPodsError
-}
-
-async function payOnce(chain: Chain, { token, amount, call, ...options }: Payment): Promise<Mined | Overtaken> {
-  const owner = requireWallet(chain).account.address
-  const balance = await tokenBalance(chain, { token, account: owner })
-  if (balance < amount) {
-    throw new TrustedPodsError(
-      'CHANNEL_NO_FUNDS',
-      `${owner} has ${balance} base units of token ${token}, the deposit is ${amount}`,
-    )
-  }
-  const allowance = await tokenAllowance(chain, { token, owner, spender: chain.escrow })
-  if (allowance >= amount) {
-    const isLess = async () => (await tokenAllowance(chain, { token, owner, spender: chain.escrow })) < amount
-    return await unlessOvertaken(chain, send(chain, call, options), isLess)
-  }
-  const permit = await signPermit(chain, { token, spender: chain.escrow, amount })
-  if (permit === undefined) {
-    await approveToken(chain, { token, to: chain.escrow, amount, signal: options.signal })
-    return await send(chain, call, options)
-  }
-  const args = [token, amount, permit.deadline, permit.v, permit.r, permit.s] as const
-  const permitCall = encodeFunctionData({ abi: podEscrowAbi, functionName: 'selfPermit', args })
-  const isUsed = async () => (await permitNonce(chain, token)) !== permit.nonce
-  return await unlessOvertaken(chain, send(chain, encodeMulticall([permitCall, call]), options), isUsed)
-}
-
-/** A signer that sends by itself is not asked again: what it has sent before may still be mined. */
-async function unlessOvertaken(
-  chain: Chain,
-  sending: Promise<Mined>,
-  isOvertaken: () => Promise<boolean>,
-): Promise<Mined | Overtaken> {
-  try {
-    return await sending
-  } catch (error) {
-    const isRefusal = error instanceof TrustedPodsError && REFUSALS.has(error.code)
-    if (isRefusal && !requireWallet(chain).external && (await isOvertaken())) return { isOvertaken: true, error }
-    throw error
-  }
-}
-
-/** Tokens say in words of their own that there is too little allowance. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['CHANNEL_NO_FUNDS', 'CHANNEL_TRANSACTION_FAILED'])
-
-interface SendOptions extends TransactOptions {
-  readonly what: string
-  readonly intent?: string
-}
-
-function send(chain: Chain, data: Hex, { signal, ...call }: SendOptions): Promise<Mined> {
-  return transact(chain, { to: chain.escrow, data, abi: podEscrowAbi, ...call }, { signal })
-}
-
 function encodeClaim(terms: ChannelTerms, receipt: Receipt): Hex {
   const args = [terms, BigInt(receipt.cumulative), hex(receipt.usageHash), hex(receipt.signature)] as const
   return encodeFunctionData({ abi: podEscrowAbi, functionName: 'claim', args })
@@ -301,10 +223,6 @@ function encodeSettle(terms: ChannelTerms, { cumulative, deadline, signature }: 
     functionName: 'settleClose',
     args: [terms, cumulative, deadline, hex(signature)],
   })
-}
-
-function encodeMulticall(calls: Hex[]): Hex {
-  return encodeFunctionData({ abi: podEscrowAbi, functionName: 'multicall', args: [calls] })
 }
 
 function hex(bytes: Uint8Array): Hex {
