@@ -54,6 +54,8 @@ test('what is unknown, missing or of another kind is refused with the file and t
     ['engine: []', /engine must be text/],
     ['registryUrl: ftp://fleet.example', /registryUrl must be an http or https URL/],
     ['registryFile: a\nregistryPeers: [/ip4/192.0.2.1/tcp/1]', /registryFile, registryUrl and registryPeers are/],
+    ['registryGateways: []', /registryGateways must be a list of at least one URL/],
+    ['registryGateways: ["ipfs://x"]', /registryGateways\[0\] must be an http or https URL/],
     ['plainHttpRegistries: registry.lan', /plainHttpRegistries must be a list of host/],
     ['plainHttpRegistries: ["http://a"]', /plainHttpRegistries must be a list of host/],
     ['[]', /must be a mapping/],

@@ -44,6 +44,8 @@ export interface Config {
   readonly engine?: string
   /** Where providers are found; absent: in the chain's registry. */
   readonly registry?: RegistryPlaceConfig
+  /** Trustless IPFS gateways that are asked for records which the chain does not give out. */
+  readonly registryGateways?: readonly string[]
   /** Image registries that are asked without TLS: host, or host:port. */
   readonly plainHttpRegistries?: readonly string[]
 }
@@ -71,6 +73,7 @@ export function parseConfig(text: string, path: string): Config {
     'registryFile',
     'registryUrl',
     'registryPeers',
+    'registryGateways',
     'plainHttpRegistries',
   )
   const folder = dirname(path)
@@ -81,6 +84,7 @@ export function parseConfig(text: string, path: string): Config {
   const engine = root.optionalText('engine')
   const registry = readRegistry(root, folder)
   const plainHttpRegistries = readHosts(root)
+  const registryGateways = root.value('registryGateways') === undefined ? undefined : root.urls('registryGateways')
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -89,6 +93,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
     ...(registry && { registry }),
+    ...(registryGateways && { registryGateways }),
     ...(plainHttpRegistries && { plainHttpRegistries }),
   }
 }
