@@ -44,6 +44,8 @@ export interface Config {
   readonly engine?: string
   /** Where providers are found; absent: in the chain's registry. */
   readonly registry?: RegistryPlaceConfig
+  /** Trustless IPFS gateways that are asked for records which the chain does not give out. */
+  readonly registryGateways?: readonly string[]
   /** Image registries that are asked without TLS: host, or host:port. */
   readonly plainHttpRegistries?: readonly string[]
   /** RPC address of the IPFS node that keeps image blocks; absent: a folder of ours does. */
@@ -75,6 +77,7 @@ export function parseConfig(text: string, path: string): Config {
     'registryFile',
     'registryUrl',
     'registryPeers',
+    'registryGateways',
     'plainHttpRegistries',
     'ipfsApi',
     'ipfsApiAuthFile',
@@ -89,6 +92,7 @@ export function parseConfig(text: string, path: string): Config {
   const plainHttpRegistries = readHosts(root)
   const ipfsApi = readIpfsApi(root)
   const ipfsApiAuthFile = root.optionalText('ipfsApiAuthFile')
+  const registryGateways = root.value('registryGateways') === undefined ? undefined : root.urls('registryGateways')
   return {
     path,
     ...(chain && { chain: readChain(chain) }),
@@ -97,6 +101,7 @@ export function parseConfig(text: string, path: string): Config {
     ...(running && { running: readReactions(running) }),
     ...(engine !== undefined && { engine }),
     ...(registry && { registry }),
+    ...(registryGateways && { registryGateways }),
     ...(plainHttpRegistries && { plainHttpRegistries }),
     ...(ipfsApi !== undefined && { ipfsApi }),
     ...(ipfsApiAuthFile !== undefined && { ipfsApiAuthFile: resolve(folder, ipfsApiAuthFile) }),

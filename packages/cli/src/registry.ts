@@ -51,12 +51,19 @@ export function relocation(context: Context): { relocate: Relocate } {
   }
 }
 
-async function registrySource({ registry }: Config, chain: Chain, context: Context): Promise<RegistrySource> {
+async function registrySource(
+  { registry, registryGateways: gateways }: Config,
+  chain: Chain,
+  context: Context,
+): Promise<RegistrySource> {
   const { chainId } = chain
   const place = { chainId, registry: chain.registry }
   switch (registry?.kind) {
     case undefined:
-      return chainSource(chain, { cache: fileRecordCache(join(context.stateFolder, 'registry')) })
+      return chainSource(chain, {
+        cache: fileRecordCache(join(context.stateFolder, 'registry')),
+        ...(gateways && { gateways }),
+      })
     case 'file':
       return fileSource(await readRecords(registry.path), place)
     case 'url':

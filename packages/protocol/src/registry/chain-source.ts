@@ -8,13 +8,14 @@ import type { Chain } from '../chain/client.ts'
 import { type RegistryEntry, readPage } from '../chain/registry.ts'
 import { TrustedPodsError, toTrustedPodsError } from '../errors.ts'
 import { type FetchedRecord, fetchRecords } from './fetch-records.ts'
+import { fetchFromGateways } from './gateway-records.ts'
 import { type OpenedRecord, reopenRecord, requireCurrent, verifyRecord } from './record.ts'
 import { type KnownRecord, type KnownRecords, type RecordCache, recordKey } from './record-cache.ts'
 import type { ReadOptions, RegistryRow, RegistrySource, SkippedRow } from './source.ts'
 
 /** 1,000 rows cost about 10.7 M gas: within every node's limit for a call. */
 const PAGE_ROWS = 1000n
-/** Multicodec raw: the only codec whose record the event carries. */
+/** Multicodec raw: a record is its bytes. */
 const CODEC_RAW = 0x55
 
 export interface ChainSourceOptions {
@@ -24,17 +25,20 @@ export interface ChainSourceOptions {
   readonly pageRows?: bigint
   /** What earlier readings found; without it every record is fetched and verified each time. */
   readonly cache?: RecordCache
+  /** URLs of trustless IPFS gateways that are asked for records which the chain does not give out. */
+  readonly gateways?: readonly string[]
 }
 
 export function chainSource(
   chain: Chain,
-  { now = () => new Date(), pageRows = PAGE_ROWS, cache }: ChainSourceOptions = {},
+  { now = () => new Date(), pageRows = PAGE_ROWS, cache, gateways = [] }: ChainSourceOptions = {},
 ): RegistrySource {
   return {
     async *providers({ signal }: ReadOptions = {}) {
-      const reading = { chain, now: now(), known: (await cache?.load(chain)) ?? new Map(), seen: new Map(), signal }
+      const known = (await cache?.load(chain)) ?? new Map()
+      const reading = { chain, now: now(), known, seen: new Map(), gateways, signal }
       for await (const entries of pages(chain, { pageRows, signal })) yield* openPage(reading, entries)
-      const { known, seen } = reading
+      const { seen } = reading
       if (seen.size !== known.size || [...seen.keys()].some((key) => !known.has(key))) await cache?.save(chain, seen)
     },
   }
@@ -46,6 +50,7 @@ interface Reading {
   readonly known: KnownRecords
   /** What is known after this reading of the rows that are listed. */
   readonly seen: Map<string, KnownRecord>
+  readonly gateways: readonly string[]
   readonly signal: AbortSignal | undefined
 }
 
@@ -75,9 +80,9 @@ async function* pages(chain: Chain, { pageRows, signal }: Paging): AsyncIterable
 }
 
 async function* openPage(reading: Reading, entries: readonly RegistryEntry[]): AsyncIterable<RegistryRow> {
-  const { chain, known, signal } = reading
+  const { known } = reading
   const unknown = entries.filter((entry) => whyUnusable(entry) === undefined && !known.has(recordKey(entry)))
-  const fetched = await fetchRecords(chain, unknown, { signal })
+  const fetched = await fetchAnywhere(reading, unknown)
   for (const entry of entries) {
     const unusable = whyUnusable(entry)
     if (unusable !== undefined) yield skip(entry, unusable)
@@ -85,9 +90,20 @@ async function* openPage(reading: Reading, entries: readonly RegistryEntry[]): A
   }
 }
 
+/** From the chain, and what it does not give out from IPFS. */
+async function fetchAnywhere(
+  { chain, gateways, signal }: Reading,
+  entries: readonly RegistryEntry[],
+): Promise<ReadonlyMap<string, FetchedRecord>> {
+  const fetched = await fetchRecords(chain, entries, { signal })
+  if (gateways.length === 0) return fetched
+  const missing = entries.filter((entry) => 'missing' in (fetched.get(recordKey(entry)) ?? { missing: '' }))
+  return new Map([...fetched, ...(await fetchFromGateways(missing, { gateways, signal }))])
+}
+
 function whyUnusable({ exitAt, codec }: RegistryEntry): string | undefined {
   if (exitAt !== 0) return 'the provider is leaving'
-  return codec === CODEC_RAW ? undefined : 'its record is not in the registry'
+  return codec === CODEC_RAW ? undefined : 'its record is no raw block'
 }
 
 function openKnown({ known, seen, now }: Reading, entry: RegistryEntry): RegistryRow {

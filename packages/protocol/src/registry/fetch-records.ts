@@ -74,8 +74,17 @@ async function keepMatching(
   const byProvider = Map.groupBy(records, ({ provider }) => provider.toLowerCase())
   for (const row of rows) {
     const bytes = await findByDigest(row, byProvider.get(row.provider.toLowerCase()) ?? [])
-    found.set(recordKey(row), bytes ? { bytes } : { missing: 'no record with its digest is in its block' })
+    found.set(
+      recordKey(row),
+      bytes ? { bytes } : { missing: whyMissing(byProvider.get(row.provider.toLowerCase()) ?? []) },
+    )
   }
+}
+
+/** An announcement by CID alone has an event with no bytes. */
+function whyMissing(records: readonly AnnouncedRecord[]): string {
+  const isElsewhere = records.length > 0 && records.every(({ bytes }) => bytes.length === 0)
+  return isElsewhere ? 'its record is on IPFS alone' : 'no record with its digest is in its block'
 }
 
 async function findByDigest(

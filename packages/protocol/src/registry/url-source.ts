@@ -1,5 +1,6 @@
 /** Providers from a file of signed records at a URL: a fleet's own list, or a mirror. Spec: spec/REGISTRY.md#file. */
 import { TrustedPodsError } from '../errors.ts'
+import { readBounded } from './bounded-body.ts'
 import { type FileSourceOptions, fileSource } from './file-source.ts'
 import { MAX_RECORD_BYTES } from './record.ts'
 import type { ReadOptions, RegistrySource } from './source.ts'
@@ -26,27 +27,14 @@ async function download(url: string, signal: AbortSignal | undefined): Promise<U
   try {
     const response = await fetch(url, { signal: signal ? AbortSignal.any([timeout, signal]) : timeout })
     if (!response.ok || response.body === null) throw unavailable(host, `it answers with status ${response.status}`)
-    return await readBounded(response.body, host)
+    const bytes = await readBounded(response.body, MAX_FILE_BYTES)
+    if (bytes === undefined) throw unavailable(host, `it is longer than ${MAX_FILE_BYTES} bytes`)
+    return bytes
   } catch (cause) {
     signal?.throwIfAborted()
     if (cause instanceof TrustedPodsError) throw cause
     throw unavailable(host, cause instanceof Error ? cause.message : String(cause), cause)
   }
-}
-
-async function readBounded(body: ReadableStream<Uint8Array>, host: string): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  const reader = body.getReader()
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    length += part.value.length
-    if (length > MAX_FILE_BYTES) {
-      await reader.cancel()
-      throw unavailable(host, `it is longer than ${MAX_FILE_BYTES} bytes`)
-    }
-    chunks.push(part.value)
-  }
-  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer())
 }
 
 function unavailable(host: string, reason: string, cause?: unknown): TrustedPodsError {
