@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { countArrived } from '@trusted-pods/platform/arrived-blocks.ts'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
 import { openImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
@@ -101,7 +102,12 @@ const roles: Record<string, () => Promise<void>> = {
     const connection = await opened.promise
     const blockstore = await openFileBlockstore(join(folder, 'fetched'))
     const since = performance.now()
-    const { bytes } = await fetchTree(connection, { ...(await published()), blockstore, maxBytes: LIMIT })
+    const { bytes } = await fetchTree(connection, {
+      ...(await published()),
+      blockstore,
+      maxBytes: LIMIT,
+      onProgress: countArrived,
+    })
     report(bytes, {}, since)
     await node.stop()
   },

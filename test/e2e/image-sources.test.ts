@@ -25,6 +25,7 @@ import { dial } from '@trusted-pods/publisher/dial.ts'
 import type { Lease } from '@trusted-pods/publisher/lease.ts'
 import { paymentFor } from '@trusted-pods/publisher/payment.ts'
 import { requestQuote } from '@trusted-pods/publisher/quote.ts'
+import { resumeLease } from '@trusted-pods/publisher/resume.ts'
 import type { LeaseStatus } from '@trusted-pods/publisher/status-stream.ts'
 import { stopLease } from '@trusted-pods/publisher/stop.ts'
 import type { Blockstore } from 'interface-blockstore'
@@ -154,6 +155,29 @@ test('a publisher that has paid may go: the rest comes from another source, thro
   assert.ok(asked.length - new Set(asked).size <= UNDER_WAY, `${asked.length} asked, ${new Set(asked).size} blocks`)
   const [lease] = [...publisher.leases.values()].filter(({ kind }) => kind === 'funded')
   await stop(lease ?? assert.fail('no lease'))
+})
+
+test('a publisher that is cut off in the middle and comes back gives the rest, and no block twice', {
+  timeout: 180_000,
+}, async (t) => {
+  const { blockstore, image } = await publishLarge(t)
+  const { store, state } = watched(blockstore, 150)
+  const options = publisher.options({ images: { publish: async () => image }, blockstore: store })
+  let lease: Lease | undefined
+  for await (const event of deploy(manifestWith([]), await world.offer(), options)) {
+    if (event.step === 'channel') lease = event.lease
+    if (event.step === 'provision' && event.status.phase === 'fetching' && event.status.fetchedBytes > 0n) break
+  }
+  for (const connection of publisher.node.getConnections()) connection.abort(new Error('cut off'))
+  const atCut = new Set(state.asked).size
+  let running: Lease | undefined
+  for await (const event of resumeLease(lease ?? assert.fail('no lease'), options))
+    if (event.step === 'status') running = event.lease
+  const { asked } = state
+  assert.ok(atCut < new Set(asked).size, 'the cut came in the middle')
+  // The root and what else is small is read here too, to be told how much there is: that is no block that was sent.
+  assert.ok(asked.length - new Set(asked).size <= UNDER_WAY, `${asked.length} asked, ${new Set(asked).size} blocks`)
+  await stop(running ?? assert.fail('it does not run'))
 })
 
 test('images that the provider would not take are told before anything is paid', async () => {

@@ -9,6 +9,7 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { corked } from './corked-writes.ts'
 
 const MIB = 1024 * 1024
 
@@ -42,7 +43,7 @@ export async function createNode({
     start,
     addresses: { listen, announce },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [corked(noise())],
     streamMuxers: [
       yamux({
         maxInboundStreams: STREAMS_PER_CONNECTION,

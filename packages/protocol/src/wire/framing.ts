@@ -150,7 +150,7 @@ class StreamInput {
     this.#stream = stream
     const closing = new AbortController()
     this.closed = closing.signal
-    stream.addEventListener('message', (event) => this.#push(event.data.subarray()))
+    stream.addEventListener('message', (event) => this.#push(event.data))
     stream.addEventListener('remoteCloseWrite', () => this.#wake())
     stream.addEventListener('close', (event) => {
       closing.abort(new TrustedPodsError('WIRE_CLOSED', 'the stream was closed', { cause: event.error }))
@@ -179,8 +179,10 @@ class StreamInput {
     return bytes
   }
 
-  #push(bytes: Uint8Array): void {
-    this.queue.push(bytes)
+  #push(bytes: Uint8Array | Uint8ArrayList): void {
+    // Each part by itself: joined first, every byte would be copied once more.
+    if (bytes instanceof Uint8Array) this.queue.push(bytes)
+    else for (const part of bytes) this.queue.push(part)
     this.#wake()
     // Never inside the dispatch: a pause() there is undone by the resume() that dispatches.
     queueMicrotask(() => {
