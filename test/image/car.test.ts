@@ -1,10 +1,6 @@
-/** CAR files out and in, Kubo's among them. Kubo is looked for as `ipfs`, or where KUBO says. */
+/** CAR files out and in; Kubo judges them in car-commands.test.ts. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { CarWriter } from '@ipld/car'
 import { exportCar, importCar } from '@trusted-pods/platform/car.ts'
@@ -20,18 +16,6 @@ import { collect, imageSource, randomTar } from '../support/image-fixture.ts'
 
 const LIMITS = { encryptedBytes: 2 ** 30, unpackedBytes: 2 ** 30 }
 const maxBytes = 2 ** 30
-const kubo = process.env.KUBO ?? 'ipfs'
-const skip = hasKubo() ? false : 'SKIPPED: no Kubo here (KUBO=/path/to/ipfs): nothing below was proven against it'
-if (skip) console.warn(skip)
-
-function hasKubo(): boolean {
-  try {
-    execFileSync(kubo, ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 
 async function publish() {
   const blockstore = new MemoryBlockstore()
@@ -101,28 +85,4 @@ test('the tree of a missing block is not exported as if it were whole', async ()
     }
   }
   await assert.rejects(collect(exportCar(blockstore, published.cid)), /is missing/)
-})
-
-test('Kubo takes our CAR, and gives one that we take', { skip, timeout: 120_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'tpod-kubo-'))
-  try {
-    const fixture = await publish()
-    const env = { ...process.env, IPFS_PATH: join(folder, 'repo') }
-    const run = (...args: string[]) =>
-      execFileSync(kubo, args, { env, maxBuffer: 2 ** 27, stdio: ['ignore', 'pipe', 'pipe'] })
-    run('init', '--profile', 'test')
-    const file = join(folder, 'image.car')
-    await writeFile(file, fixture.car)
-    const root = CID.decode(fixture.published.cid).toString()
-    assert.match(run('dag', 'import', '--offline', file).toString(), new RegExp(`Pinned root\\s+${root}\\s+success`))
-    assert.match(run('ls', '--offline', `/ipfs/${root}`).toString(), /oci-layout/)
-    const store = new MemoryBlockstore()
-    assert.deepEqual(
-      await importCar(pieces(run('dag', 'export', '--offline', root)), store, { maxBytes }),
-      fixture.published.cid,
-    )
-    await requireOpens(store, fixture)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
 })
