@@ -82,6 +82,26 @@ test('what goes through encrypt and decrypt is the same image, byte for byte whe
   assert.deepEqual(layers[0], layers[2], 'a layer that the image has twice is encrypted once')
 })
 
+test('plain tars are compressed by zstd in one frame, or by gzip where that is asked for', async (t) => {
+  const files = await imageFolder(t, ['none'])
+  const { folder, run, key, recipient } = files
+  const [wanted] = await wantedDiffIds(files)
+  for (const [format, unpack] of [
+    ['zstd', zstdDecompressSync],
+    ['gzip', gunzipSync],
+  ] as const) {
+    const flags = format === 'zstd' ? [] : ['--dest-compress-format', format]
+    const enc = `oci:${folder}/enc-${format}`
+    await run('encrypt', `oci:${folder}/plain`, enc, '--recipient', recipient, ...flags)
+    await run('decrypt', enc, `oci:${folder}/dec-${format}`, '--key', key)
+    const [layer] = (await layoutManifest(join(folder, `dec-${format}`))).layers
+    assert.equal(layer.mediaType, `application/vnd.oci.image.layer.v1.tar+${format}`)
+    // Node's decoder stops after one frame.
+    const bytes = await readFile(blobPath(join(folder, `dec-${format}`), layer.digest))
+    assert.equal(sha256Text(unpack(bytes)), wanted)
+  }
+})
+
 test('docker-archive: skopeo reads what we decrypt into it, and we read it as tar, tar.gz and tar.zst', {
   skip: noSkopeo,
 }, async (t) => {
@@ -174,7 +194,9 @@ test('docker://: a Docker manifest of a registry is read', { skip: noRegistry },
 test('umoci unpacks what we decrypt, and we encrypt what umoci writes', { skip: noUmoci }, async (t) => {
   const files = await imageFolder(t, ['gzip', 'none'])
   const { folder, run, key, recipient } = files
-  await run('encrypt', `oci:${folder}/plain`, `oci:${folder}/enc`, '--recipient', recipient)
+  // umoci 0.4.7 knows no zstd.
+  const gzip = ['--dest-compress-format', 'gzip', '--recipient', recipient]
+  await run('encrypt', `oci:${folder}/plain`, `oci:${folder}/enc`, ...gzip)
   await run('decrypt', `oci:${folder}/enc`, `oci:${folder}/dec:v1`, '--key', key)
   await runProgramOf('umoci', ['unpack', '--rootless', '--image', `${folder}/dec:v1`, `${folder}/bundle`])
   assert.deepEqual((await readdir(join(folder, 'bundle', 'rootfs'))).toSorted(), ['f0', 'f1'])

@@ -6,10 +6,12 @@ import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
 import { readBlock } from '@trusted-pods/protocol/image/block.ts'
+import type { Descriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
+import { JWE_ANNOTATION } from '@trusted-pods/protocol/image/ocicrypt/layer-annotations.ts'
 import { CID } from 'multiformats/cid'
 import { runProgram } from '../../packages/cli/src/program.ts'
 import { startHttp } from '../support/hostile-registry.ts'
-import { type ImageFolder, imageFolder } from '../support/image-cli.ts'
+import { type ImageFolder, imageFolder, layoutManifest, writeKeyPair } from '../support/image-cli.ts'
 import { memoryStream } from '../support/memory-stream.ts'
 import { runProgramOf, skipWithout } from '../support/programs.ts'
 
@@ -42,6 +44,34 @@ test('publish for a recipient keeps no key; fetch writes what skopeo opens with 
   await run('fetch', `ipfs:${cid}`, `oci:${folder}/fetched:v1`)
   const args = ['--insecure-policy', 'copy', '--quiet', '--decryption-key', key]
   await runProgramOf('skopeo', [...args, `oci:${folder}/fetched:v1`, `oci:${folder}/opened:v1`])
+})
+
+/** What `fetch` writes of a published image. */
+async function layersOf({ folder, run }: ImageFolder, cid: unknown, name: string): Promise<Descriptor[]> {
+  await run('fetch', `ipfs:${cid}`, `oci:${folder}/${name}`)
+  return (await layoutManifest(join(folder, name))).layers
+}
+
+test('publishing again encrypts no layer again, and wraps its key anew for each recipient', async (t) => {
+  const files = await imageFolder(t)
+  const { folder, key, recipient, run, tryRun } = files
+  const [other, stranger] = [await writeKeyPair(folder, 'other', 'ec'), await writeKeyPair(folder, 'stranger', 'ec')]
+  const own = await run('publish', `oci:${folder}/plain`)
+  const theirs = await run('publish', `oci:${folder}/plain`, '--recipient', recipient, '--recipient', other.recipient)
+  const [first, second] = [await layersOf(files, own.cid, 'own'), await layersOf(files, theirs.cid, 'theirs')]
+  assert.deepEqual(first.map(({ digest }) => digest).toSorted(), second.map(({ digest }) => digest).toSorted())
+  for (const [i, { annotations }] of second.entries()) {
+    assert.equal(annotations[JWE_ANNOTATION]?.split(',').length, 2)
+    assert.notEqual(annotations[JWE_ANNOTATION], first[i]?.annotations[JWE_ANNOTATION])
+  }
+  for (const [i, path] of [key, other.key].entries())
+    await run('decrypt', `ipfs:${theirs.cid}`, `oci:${folder}/opened${i}`, '--key', path)
+  for (const [cid, path] of [
+    [theirs.cid, stranger.key],
+    [theirs.cid, String(own.keyFile)],
+    [own.cid, key],
+  ])
+    assert.equal((await tryRun('decrypt', `ipfs:${cid}`, `oci:${folder}/no`, '--key', String(path))).code, 3)
 })
 
 test('what is encrypted already is published as it is, and twice gives one CID', async (t) => {

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { zstdDecompressSync } from 'node:zlib'
-import { exportOciLayout, importOciLayout } from '@trusted-pods/platform/oci-layout.ts'
 import { nodeStreamCrypto as crypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { CONFIG_TYPE, layerType, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
@@ -23,6 +22,7 @@ import {
   randomTar,
   sha256Text,
 } from '../support/image-fixture.ts'
+import { layoutToTree, treeToLayout } from '../support/layout-tree.ts'
 
 const LIMITS = { encryptedBytes: 2 ** 30, unpackedBytes: 2 ** 30 }
 const skip = hasSkopeo() ? false : 'SKIPPED: skopeo is not installed here, so nothing below was proven against it'
@@ -84,7 +84,7 @@ test('skopeo decrypts what we published, byte for byte', { skip }, () =>
     const source = imageSource(layers)
     const blockstore = new MemoryBlockstore()
     const { cid, privateKey } = await publishImage(source, { blockstore, crypto })
-    await exportOciLayout(blockstore, { cid, folder: join(folder, 'encrypted') })
+    await treeToLayout(blockstore, cid, join(folder, 'encrypted'))
     const pem = `-----BEGIN PRIVATE KEY-----\n${Buffer.from(privateKey).toString('base64')}\n-----END PRIVATE KEY-----\n`
     await writeFile(join(folder, 'key.pem'), pem, { mode: 0o600 })
     await skopeoCopy(
@@ -113,7 +113,7 @@ test('skopeo does not decrypt what we published with another key', { skip }, () 
   withFolder(async (folder) => {
     const blockstore = new MemoryBlockstore()
     const { cid } = await publishImage(imageSource([{ tar: await randomTar(1000) }]), { blockstore, crypto })
-    await exportOciLayout(blockstore, { cid, folder: join(folder, 'encrypted') })
+    await treeToLayout(blockstore, cid, join(folder, 'encrypted'))
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     await writeFile(join(folder, 'key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
     await assert.rejects(
@@ -155,7 +155,7 @@ for (const [name, generate] of Object.entries(recipients)) {
       await skopeoCopy(...flags, `oci:${folder}/plain:latest`, `oci:${folder}/encrypted:latest`)
 
       const blockstore = new MemoryBlockstore()
-      const cid = await importOciLayout(join(folder, 'encrypted'), { blockstore })
+      const cid = await layoutToTree(join(folder, 'encrypted'), blockstore)
       for (const { privateKey } of pairs) {
         const key = privateKey.export({ type: 'pkcs8', format: 'der' })
         const image = await openImage(blockstore, { cid, privateKey: key, crypto, limits: LIMITS })

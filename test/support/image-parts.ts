@@ -119,7 +119,7 @@ export async function replaceLayer(
 ) {
   const encryption = encryptLayer(imageSource([{ tar: packed }]).layers[0]?.open() ?? assert.fail(), crypto)
   setBlob(parts, 0, await collect(bytesOf(encryption.blocks)))
-  const annotations = await toAnnotations(encryption.result(), await publicKeyOf(fixture))
+  const annotations = await toAnnotations(encryption.result(), [await publicKeyOf(fixture)])
   Object.assign(parts.manifest.layers[0] ?? assert.fail(), { annotations, mediaType })
 }
 

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Libp2p } from '@libp2p/interface'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
-import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { openOutboxFiles } from '@trusted-pods/platform/outbox-files.ts'
 import { loadWallet } from '@trusted-pods/platform/wallet-account.ts'
 import { type Policy, parsePolicy } from '@trusted-pods/protocol/attestation/policy.ts'
@@ -22,6 +21,8 @@ export async function openNode(
   { dht = false }: { dht?: boolean } = {},
 ): Promise<{ node: Libp2p } & AsyncDisposable> {
   const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
+  // Loaded with the first node: most commands need none.
+  const { createNode } = await import('@trusted-pods/platform/libp2p-node.ts')
   const node = await createNode({ privateKey, listen: [], ...(dht && { dht: 'client' as const }) })
   return { node, [Symbol.asyncDispose]: async () => node.stop() }
 }

@@ -5,7 +5,6 @@ import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
 import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
 import type { TreeRecord } from '@trusted-pods/platform/image-records.ts'
 import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
-import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
 import type { TreeProgress } from '@trusted-pods/protocol/image/fetch-tree.ts'
@@ -107,6 +106,7 @@ function tellSent({ output }: Context): (bytes: number) => void {
 export async function serveImageBlocks(context: Context, cid: CID, blockstore: Blockstore): Promise<void> {
   const { output, signal, stateFolder } = context
   const privateKey = await loadOrCreateIdentity(join(stateFolder, 'identity.key'))
+  const { createNode } = await import('@trusted-pods/platform/libp2p-node.ts')
   const node = await createNode({ privateKey, listen: LISTEN })
   try {
     await serveBlocks(node, { blockstore, onSent: tellSent(context) })

@@ -62,11 +62,11 @@ export function chosenLayers(
   onPlain: (index: number) => void,
 ): LayerTransform {
   if (layers === undefined) return transform
-  return (layer, stage) => {
+  return (layer, blobs) => {
     const wanted = layers.map((index) => fromStart(index, layer.count, layer.name))
-    if (layer.positions.some((position) => wanted.includes(position))) return transform(layer, stage)
+    if (layer.positions.some((position) => wanted.includes(position))) return transform(layer, blobs)
     for (const position of layer.positions) onPlain(position)
-    return copyPlain(layer, stage)
+    return copyPlain(layer, blobs)
   }
 }
 

@@ -1,6 +1,7 @@
 /** One image from a place to a place, each layer through a transformation, with progress; what the image commands share. */
+import type { BlobWriter } from '@trusted-pods/platform/images/blob-writer.ts'
 import type { Blob, ImageReader } from '@trusted-pods/platform/images/image-reader.ts'
-import { type LayoutStage, openStage } from '@trusted-pods/platform/images/layout-stage.ts'
+import { openStage } from '@trusted-pods/platform/images/layout-stage.ts'
 import { openPlace, type PlaceOptions } from '@trusted-pods/platform/images/open-place.ts'
 import {
   type LayerTransform,
@@ -79,25 +80,21 @@ export interface Transformation<Flags = SourceFlags> {
   flags: Flags
 }
 
-/** Puts the transformed image on a stage and hands that on; the stage is gone afterwards. */
-export async function withStage<T>(
-  context: Context,
+/** The transformed image, blob by blob, with progress. */
+export async function writeBlobs(
+  { signal, output }: Context,
   { reader }: ImageWork,
-  { parent, transform, config, flags }: Transformation & { parent: string },
-  use: (stage: LayoutStage, root: Blob) => Promise<T>,
-): Promise<T> {
-  await using stage = await openStage(parent)
+  { blobs, transform, config, flags }: Transformation & { blobs: BlobWriter },
+): Promise<Blob> {
   const { platform, all = false } = flags
-  const { signal, output } = context
   const onProgress = tellProgress(output, reader.name)
   const options = { transform, ...(config && { config }), platform, all, signal, onProgress }
-  const root = await transformImage(reader, stage, options)
+  const root = await transformImage(reader, blobs, options)
   signal.throwIfAborted()
-  // Awaited: the stage is gone as soon as we return.
-  return await use(stage, root)
+  return root
 }
 
-/** The same into a place that can be written. */
+/** The same into a place that can be written, by way of a stage that is gone afterwards. */
 export async function writeTransformed(
   context: Context,
   work: ImageWork,
@@ -105,10 +102,10 @@ export async function writeTransformed(
 ): Promise<Blob> {
   const { force = false } = transformation.flags
   if (!force) await refuseTaken(destination, work.places)
-  return withStage(context, work, { parent: stageParent(destination), ...transformation }, async (stage, root) => {
-    await writePlace(stage, destination, { ...work.places, root, replace: force })
-    return root
-  })
+  await using stage = await openStage(stageParent(destination))
+  const root = await writeBlobs(context, work, { blobs: stage, ...transformation })
+  await writePlace(stage, destination, { ...work.places, root, replace: force })
+  return root
 }
 
 function tellProgress(output: Output, name: string): (progress: TransformProgress) => void {

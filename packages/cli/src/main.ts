@@ -1,5 +1,8 @@
 /** `trustedpods`: checks the Node version before it loads anything that needs it, and ends on Ctrl-C. */
+import module from 'node:module'
+import { join } from 'node:path'
 import process from 'node:process'
+import { cacheFolder } from './paths.ts'
 
 const NEEDED_MAJOR = 24
 /** A terminal and the launcher both hand on one Ctrl-C: what comes this soon after it is the same one. */
@@ -11,6 +14,8 @@ if (major < NEEDED_MAJOR) {
   process.exit(1)
 }
 
+// What was compiled once is not compiled again: half of the time that a command takes to start. A folder that cannot be written changes nothing.
+module.enableCompileCache(join(cacheFolder(process.env), 'compiled'))
 const { runProgram } = await import('./program.ts')
 const { stdout, stderr, stdin, env } = process
 const signal = endSignal()

@@ -14,6 +14,11 @@ export function stateFolder(env: Environment): string {
   return baseFolder(env, 'XDG_STATE_HOME', join('.local', 'state'))
 }
 
+/** What can be made again at any time. */
+export function cacheFolder(env: Environment): string {
+  return baseFolder(env, 'XDG_CACHE_HOME', '.cache')
+}
+
 /** The XDG specification: a path that is not absolute is to be ignored. */
 function baseFolder(env: Environment, variable: string, fallback: string): string {
   const set = env[variable]

@@ -55,6 +55,38 @@ test('a manifest with mistakes ends with 3 and shows each with its place', async
   assert.equal((await run(home, 'deploy', path, '--yes')).code, 3)
 })
 
+test('help lists every command, wherever its name stands, and a mistyped one is told its likeness', async (t) => {
+  const home = await newHome(t)
+  const all = await run(home, '--help')
+  for (const name of ['init', 'plan', 'deploy', 'stop', 'withdraw', 'ls', 'image'])
+    assert.match(all.stdout, new RegExp(`^  ${name} `, 'm'))
+  for (const args of [
+    ['image', '--help'],
+    ['help', 'image'],
+    ['-o', 'json', 'image'],
+  ]) {
+    const { stdout, stderr } = await run(home, ...args)
+    for (const name of ['encrypt', 'publish', 'import', 'gc'])
+      assert.match(stdout + stderr, new RegExp(`^  ${name} `, 'm'), args.join(' '))
+  }
+  assert.match((await run(home, 'image', 'encrypt', '--help')).stdout, /--dest-compress-format/)
+  assert.match((await run(home, 'depoly')).stderr, /Did you mean deploy/)
+  assert.match((await run(home, 'image', 'publihs')).stderr, /Did you mean publish/)
+})
+
+test('the name of a command as the value of an option is no command', async (t) => {
+  const home = await newHome(t)
+  const path = join(home, 'image')
+  await writeFile(path, '{}')
+  for (const args of [
+    ['--config', path, 'ls'],
+    ['--config', 'deploy', 'image', 'ls'],
+  ]) {
+    const { code, stdout } = await run(home, ...args, '-o', 'json')
+    assert.deepEqual([code, JSON.parse(stdout)], [0, []])
+  }
+})
+
 test('no manifest ends with 3 and says how to get one', async (t) => {
   const { code, stderr } = await run(await newHome(t), 'deploy', '/nowhere/pod.yml', '--dry-run')
   assert.equal(code, 3)

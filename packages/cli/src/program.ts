@@ -1,25 +1,29 @@
 /** The command line: global options, the commands, and from what they throw to an exit code. */
 import { Command, CommanderError, Option } from 'commander'
-import { addAttest } from './commands/attest.ts'
-import type { Run } from './commands/command.ts'
-import { addDeploy, addPlan } from './commands/deploy.ts'
-import { addFund } from './commands/fund.ts'
-import { addImage } from './commands/image.ts'
-import { addInit } from './commands/init.ts'
-import { addLogs } from './commands/logs.ts'
-import { addLs } from './commands/ls.ts'
-import { addProviders } from './commands/providers.ts'
-import { addReceipts } from './commands/receipts.ts'
-import { addStatus } from './commands/status.ts'
-import { addStop } from './commands/stop.ts'
-import { addValidate } from './commands/validate.ts'
-import { addVerify } from './commands/verify.ts'
-import { addWithdraw } from './commands/withdraw.ts'
+import { addAsked, type CommandLoaders, type Run } from './commands/command.ts'
 import type { Context, Surroundings } from './context.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
 import { printFailure } from './failure.ts'
 import { createOutput, FORMATS, type Format } from './output.ts'
 import { configPath, stateFolder } from './paths.ts'
+
+const loaders: CommandLoaders = {
+  init: async () => (await import('./commands/init.ts')).addInit,
+  validate: async () => (await import('./commands/validate.ts')).addValidate,
+  providers: async () => (await import('./commands/providers.ts')).addProviders,
+  attest: async () => (await import('./commands/attest.ts')).addAttest,
+  verify: async () => (await import('./commands/verify.ts')).addVerify,
+  plan: async () => (await import('./commands/deploy.ts')).addPlan,
+  deploy: async () => (await import('./commands/deploy.ts')).addDeploy,
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  logs: async () => (await import('./commands/logs.ts')).addLogs,
+  fund: async () => (await import('./commands/fund.ts')).addFund,
+  receipts: async () => (await import('./commands/receipts.ts')).addReceipts,
+  stop: async () => (await import('./commands/stop.ts')).addStop,
+  withdraw: async () => (await import('./commands/withdraw.ts')).addWithdraw,
+  ls: async () => (await import('./commands/ls.ts')).addLs,
+  image: async () => (await import('./commands/image.ts')).addImage,
+}
 
 interface GlobalFlags {
   config?: string
@@ -35,7 +39,9 @@ export async function runProgram(args: readonly string[], around: Surroundings):
     exitCode = await runAction(contextOf(command.optsWithGlobals<GlobalFlags>(), around), action)
   }
   try {
-    await buildProgram(around, run).parseAsync(args, { from: 'user' })
+    const program = buildProgram(around)
+    await addAsked(program, run, { loaders, args })
+    await program.parseAsync(args, { from: 'user' })
   } catch (error) {
     // Commander has written its own message; anything else came before there was a context.
     if (!(error instanceof CommanderError)) around.stderr.write(`error: ${String(error)}\n`)
@@ -84,8 +90,8 @@ function contextOf({ config, output, quiet = false, debug = false }: GlobalFlags
   }
 }
 
-function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
-  const program = new Command('trustedpods')
+function buildProgram({ stdout, stderr }: Surroundings): Command {
+  return new Command('trustedpods')
     .description('Run container pods on a machine that you need not trust.')
     .version('0.0.1')
     .option('--config <file>', 'configuration file (default: $TRUSTEDPODS_CONFIG or ~/.config/trustedpods/config.yaml)')
@@ -99,23 +105,4 @@ function buildProgram({ stdout, stderr }: Surroundings, run: Run): Command {
     })
     .showHelpAfterError('(trustedpods --help, or trustedpods <command> --help)')
     .showSuggestionAfterError()
-  for (const add of [
-    addInit,
-    addValidate,
-    addProviders,
-    addAttest,
-    addVerify,
-    addPlan,
-    addDeploy,
-    addStatus,
-    addLogs,
-    addFund,
-    addReceipts,
-    addStop,
-    addWithdraw,
-    addLs,
-    addImage,
-  ])
-    add(program, run)
-  return program
 }

@@ -62,6 +62,7 @@ export async function removeImage(store: ImageStore, cid: CID): Promise<Swept> {
       `ipfs:${cid} is needed by lease ${leases.map((id) => id.slice(0, 12)).join(', ')}, whose provider has not pulled it yet: trustedpods deploy --resume or stop the lease first`,
     )
   if (!record) throw new TrustedPodsError('PLATFORM_STATE', `ipfs:${cid} is not in the store: trustedpods image ls`)
+  await cache.forgetLayersOf(cid)
   await store.forget(record)
   await store.removeKey(cid)
   return cache.collect()

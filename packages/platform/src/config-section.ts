@@ -1,6 +1,7 @@
 /** Reads a configuration file strictly: YAML, every key known, every value checked, each fault named by file and key. */
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { type Address, getAddress, isAddress } from 'viem'
+import { checksum, validate } from 'ox/Address'
+import type { Address } from 'viem'
 import { parseDocument } from 'yaml'
 
 /** The file's root. @throws TrustedPodsError PLATFORM_CONFIG when it is no YAML mapping. */
@@ -74,8 +75,8 @@ export class ConfigSection {
   optionalAddress(key: string): Address | undefined {
     const value = this.value(key)
     if (value === undefined) return undefined
-    return typeof value === 'string' && isAddress(value)
-      ? getAddress(value)
+    return typeof value === 'string' && validate(value)
+      ? checksum(value)
       : this.fail(key, 'must be an EVM address in quotes: 0x and 40 hex digits')
   }
 

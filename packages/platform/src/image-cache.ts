@@ -13,7 +13,7 @@ import { addTree, filesBelow, keyOf, type Swept, sweepBlockFiles, unlinkIfThere 
 import { type FileBlockstore, openFileBlockstore } from './file-blockstore.ts'
 import { type TreeRecord, TreeRecords } from './image-records.ts'
 import { modifiedAt, namesIn, readJson, toJsonBytes } from './json-files.ts'
-import { DAY_MS, keptLayers, MAX_LAYER_AGE_MS, MIN_AGE_MS, type StoredLayer } from './kept-layers.ts'
+import { DAY_MS, forgetLayers, keptLayers, MAX_LAYER_AGE_MS, MIN_AGE_MS, type StoredLayer } from './kept-layers.ts'
 import { loadOrCreateSecret, storeSecret } from './secret-file.ts'
 import { beginRun, type StoreRun, whileNobodyWrites } from './store-runs.ts'
 
@@ -182,11 +182,28 @@ export class ImageCache implements LayerCache {
     await this.blockstore.close()
   }
 
-  async #liveBlocks(): Promise<Set<string>> {
-    const live = new Set<string>()
+  /** Forgets the layers that no other tree has; not while somebody writes, who may just be using them. */
+  async forgetLayersOf(cid: CID): Promise<void> {
+    await this.alone(async () => {
+      const own = new Set<string>()
+      await addTree(this.blockstore, cid, own)
+      const others = await this.#treeBlocks((root) => root !== `${cid}`)
+      const isOwn = (key: string) => own.has(key) && !others.has(key)
+      await forgetLayers(join(this.#folder, 'layers'), (layer) => isOwn(keyOf(CID.parse(layer.cid))))
+    })
+  }
+
+  async #treeBlocks(isWanted: (root: string) => boolean = () => true): Promise<Set<string>> {
+    const blocks = new Set<string>()
     const pinned = await Promise.all((await this.pins()).map((name) => this.pinned(name)))
     const kept = (await this.trees.list()).filter(({ ipfsApi }) => ipfsApi === undefined).map(({ cid }) => cid)
-    for (const root of [...pinned.flat(), ...kept]) await addTree(this.blockstore, CID.parse(root), live)
+    for (const root of [...pinned.flat(), ...kept].filter(isWanted))
+      await addTree(this.blockstore, CID.parse(root), blocks)
+    return blocks
+  }
+
+  async #liveBlocks(): Promise<Set<string>> {
+    const live = await this.#treeBlocks()
     for (const { blocks } of await keptLayers(join(this.#folder, 'layers'), {
       maxBytes: this.#maxBytes,
       now: this.#clock(),

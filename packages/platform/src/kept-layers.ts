@@ -2,6 +2,7 @@
 import { rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CachedLayer } from '@trusted-pods/protocol/image/layer-cache.ts'
+import { unlinkIfThere } from './block-files.ts'
 import { modifiedAt, namesIn, readJson } from './json-files.ts'
 
 export const DAY_MS = 24 * 3600_000
@@ -38,6 +39,14 @@ export async function keptLayers(folder: string, { maxBytes, now }: KeepLimits):
     }
   }
   return kept
+}
+
+/** To be called while nobody writes. */
+export async function forgetLayers(folder: string, isUnwanted: (layer: CachedLayer) => boolean): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    const layer = await readJson<StoredLayer>(join(folder, name))
+    if (layer && isUnwanted(layer)) await unlinkIfThere(join(folder, name))
+  }
 }
 
 /** False where somebody has begun to use it meanwhile. */

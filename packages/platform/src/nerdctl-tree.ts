@@ -14,25 +14,23 @@ import { writeFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { encodeJson } from './images/manifest-types.ts'
-import { importLayoutBlobs, type LayoutOptions } from './oci-layout.ts'
 
 /** Name of the reference file in the tree's root, so that who pins the tree pins it too. */
 export const REFERENCE_FILE = 'descriptor.json'
 
-/** As `importOciLayout`, the manifest but for the `urls` of its descriptors.
- * @returns the binary CIDv1 of the tree, and the CID that nerdctl is told. */
-export async function importForNerdctl(
-  folder: string,
-  options: LayoutOptions & { blockstore: Blockstore },
-): Promise<{ cid: Uint8Array; reference: CID }> {
-  const { blockstore } = options
-  const { manifest, blobs } = await importLayoutBlobs(folder, options)
+/** As `writeImageTree`, the manifest but for the `urls` of its descriptors.
+ * @returns also the CID that nerdctl is told. */
+export async function writeNerdctlTree(
+  blockstore: Blockstore,
+  manifest: Uint8Array,
+  blobs: readonly StoredBlob[],
+): Promise<{ cid: CID; reference: CID }> {
   const located = withUrls(manifest, blobs)
   const { digest, node } = await writeBlob(blockstore, located)
   const descriptor = { mediaType: MANIFEST_TYPE, digest, size: located.length, urls: [urlOf(node.cid)] }
   const reference = await writeFile(blockstore, encodeJson(descriptor))
-  const tree = await writeImageTree(blockstore, located, blobs, { [REFERENCE_FILE]: reference })
-  return { cid: tree.cid.bytes, reference: reference.cid }
+  const { cid } = await writeImageTree(blockstore, located, blobs, { [REFERENCE_FILE]: reference })
+  return { cid, reference: reference.cid }
 }
 
 function withUrls(manifest: Uint8Array, blobs: readonly StoredBlob[]): Uint8Array {

@@ -6,7 +6,8 @@ import { after, before, test } from 'node:test'
 import { privateKeyToAddress } from 'viem/accounts'
 import { assertRefused } from '../../../test/support/assert-refused.ts'
 import { parseConfigFile } from './config-section.ts'
-import { loadLocalWallet, loadWallet, readWalletSource, type WalletSource } from './wallet-account.ts'
+import { loadLocalWallet, loadWallet } from './wallet-account.ts'
+import { readWalletSource, type WalletSource } from './wallet-source.ts'
 
 /** From the Web3 Secret Storage Definition. */
 const PBKDF2 = `{"crypto":{"cipher":"aes-128-ctr","cipherparams":{"iv":"6087dab2f9fdbbfaddc31a909735c1e6"},

@@ -1,10 +1,10 @@
 /** `trustedpods image encrypt`: every layer for one or more public keys, as skopeo, buildah and containerd read it. */
 import { loadRecipient } from '@trusted-pods/platform/images/key-files.ts'
-import { encryptFor } from '@trusted-pods/platform/images/layer-transforms.ts'
+import { encryptFor, type TarFormat } from '@trusted-pods/platform/images/layer-transforms.ts'
 import type { WritablePlace } from '@trusted-pods/platform/images/write-place.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { ImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { toImagePlace, toWritablePlace } from '../image-places.ts'
@@ -22,6 +22,7 @@ import type { Run } from './command.ts'
 
 interface EncryptFlags extends WriteFlags, PrivacyFlags {
   recipient: string[]
+  destCompressFormat: TarFormat
 }
 
 export function addImageEncrypt(image: Command, run: Run): void {
@@ -34,6 +35,11 @@ export function addImageEncrypt(image: Command, run: Run): void {
       '--recipient <pub.pem>',
       'public key (EC P-256, PEM) that shall open it; can be repeated',
       (path, before: string[] = []) => [...before, path],
+    )
+    .addOption(
+      new Option('--dest-compress-format <format>', 'compress plain layers so; gzip for readers older than zstd layers')
+        .choices(['zstd', 'gzip'])
+        .default('zstd'),
     )
     .option('--all', 'every platform of the image, attestations as they are')
   addPrivacyOptions(addWriteOptions(command)).action(
@@ -55,7 +61,7 @@ async function encrypt(context: Context, { source, destination, flags }: Encrypt
   for (const path of flags.recipient) recipients.push(await loadRecipient(path))
   await using work = await openWork(context, source, flags)
   const plain = new Set<number>()
-  const transform = chosenLayers(encryptFor(recipients), flags, (index) => plain.add(index))
+  const transform = chosenLayers(encryptFor(recipients, flags.destCompressFormat), flags, (index) => plain.add(index))
   const config = publicConfig(flags, context.output)
   const root = await writeTransformed(context, work, { destination, transform, config, flags })
   tellPlainLayers(context.output, [...plain])

@@ -1,16 +1,16 @@
 /** `trustedpods image publish`: an image as a UnixFS tree in this machine's store; prints its CID. */
-import { tmpdir } from 'node:os'
+import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { chooseImage } from '@trusted-pods/platform/images/image-root.ts'
 import { loadRecipient } from '@trusted-pods/platform/images/key-files.ts'
-import { copyLayer, encryptFor } from '@trusted-pods/platform/images/layer-transforms.ts'
+import { copyLayer, publishFor } from '@trusted-pods/platform/images/layer-transforms.ts'
 import type { LayerTransform } from '@trusted-pods/platform/images/transform-image.ts'
-import { importForNerdctl } from '@trusted-pods/platform/nerdctl-tree.ts'
-import { importOciLayout } from '@trusted-pods/platform/oci-layout.ts'
+import { openTreeBlobs } from '@trusted-pods/platform/images/tree-blobs.ts'
+import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-import { parseTreeCid } from '@trusted-pods/protocol/image/block.ts'
 import type { ImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
 import { encryptedLayerCompression } from '@trusted-pods/protocol/image/media-types.ts'
 import { generateImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-key.ts'
+import { checkEncrypted } from '@trusted-pods/protocol/image/self-check.ts'
 import { type Command, Option } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -24,7 +24,7 @@ import {
   requireNoManifest,
   tellPlainLayers,
 } from '../image-privacy.ts'
-import { addSourceOptions, type ImageWork, openWork, type SourceFlags, withStage } from '../image-work.ts'
+import { addSourceOptions, type ImageWork, openWork, type SourceFlags, writeBlobs } from '../image-work.ts'
 import { addIpfsOptions, type IpfsFlags } from '../ipfs-nodes.ts'
 import type { Run } from './command.ts'
 
@@ -64,29 +64,28 @@ export function addImagePublish(image: Command, run: Run): void {
 }
 
 async function publish(context: Context, source: ImagePlace, flags: PublishFlags): Promise<ExitCode> {
-  const { output, signal } = context
+  const { output } = context
   requireNoManifest(flags)
-  const { encrypt, privateKey } = await chooseKeys(flags)
+  const { recipients, privateKey } = await chooseKeys(flags)
   await using work = await openWork(context, source, flags)
   if (!flags.mixed) await refuseMixed(context, work, flags)
-  const { counted, plain, transform } = countedTransform(encrypt, flags)
   const cache = await work.store.cache()
-  const { blockstore } = (await work.store.node()) ?? cache
+  const layers = await layersOf(cache, work)
   await using run = await cache.begin(context)
-  const options = { parent: tmpdir(), transform, config: publicConfig(flags, output), flags }
-  const { cid: bytes, reference } = await withStage(context, work, options, async (stage, root) => {
-    await stage.writeIndex(root, 'latest')
-    const importLayout = flags.nerdctl ? importForNerdctl : importPlain
-    return importLayout(stage.folder, { blockstore, signal })
-  })
-  const cid = parseTreeCid(bytes)
-  const isOwnKey = privateKey !== undefined && counted.encryptedHere > 0
-  if (isOwnKey) await work.store.saveKey(cid, privateKey)
+  const done = await writeTree(context, work, { layers, recipients, flags })
+  const { cid, reference, plain, encrypted, before } = done
+  const isOwnKey = privateKey !== undefined && encrypted.size > 0
+  if (isOwnKey) {
+    const count = encrypted.size + plain.size + before.size
+    const wanted = { privateKey, crypto: nodeStreamCrypto, layers: count, encrypted }
+    await checkEncrypted(layers.blockstore, cid, wanted)
+    await work.store.saveKey(cid, privateKey)
+  }
   await work.store.keep(cid, { name: work.reader.name })
   await run.finish()
   output.result(`ipfs:${cid}`, {
     cid: `${cid}`,
-    ...counted,
+    ...done.counted,
     plain: plain.size,
     ...(reference && { nerdctl: `ipfs://${reference}` }),
     ...(isOwnKey && { keyFile: work.store.keyPath(cid) }),
@@ -95,14 +94,31 @@ async function publish(context: Context, source: ImagePlace, flags: PublishFlags
   else tellPlainLayers(output, [...plain])
   if (isOwnKey) output.progress(`the key that opens it: ${work.store.keyPath(cid)}`)
   if (reference) output.next(`nerdctl run ipfs://${reference}`)
-  if (flags.serve) await serveImageBlocks(context, cid, blockstore)
+  if (flags.serve) await serveImageBlocks(context, cid, layers.blockstore)
   return EXIT.OK
 }
 
-const importPlain = async (folder: string, options: Parameters<typeof importOciLayout>[1]) => ({
-  cid: await importOciLayout(folder, options),
-  reference: undefined,
-})
+/** Blocks and known layers, where new images go. */
+async function layersOf(cache: ImageCache, { store }: ImageWork): Promise<ImageCache> {
+  const node = await store.node()
+  return node ? cache.within(node.url, node.blockstore) : cache
+}
+
+interface TreeParts {
+  layers: ImageCache
+  recipients: readonly CryptoKey[]
+  flags: PublishFlags
+}
+
+async function writeTree(context: Context, work: ImageWork, { layers, recipients, flags }: TreeParts) {
+  const { blockstore } = layers
+  const blobs = openTreeBlobs(blockstore)
+  const encrypt = publishFor(blobs, { blockstore, cache: layers, recipients, signal: context.signal })
+  const { transform, ...became } = countedTransform(encrypt, flags)
+  const config = publicConfig(flags, context.output)
+  const root = await writeBlobs(context, work, { blobs, transform, config, flags })
+  return { ...(await blobs.writeTree(root, { forNerdctl: flags.nerdctl })), ...became }
+}
 
 /** Whoever was told that an image is encrypted would believe it of every layer. */
 async function refuseMixed({ signal }: Context, { reader }: ImageWork, { platform }: PublishFlags): Promise<void> {
@@ -115,37 +131,36 @@ async function refuseMixed({ signal }: Context, { reader }: ImageWork, { platfor
   )
 }
 
-/** Encrypted layers as they are, plain ones encrypted unless the flags say otherwise; what has become of each is counted. */
+/** Encrypted layers as they are, plain ones encrypted unless the flags say otherwise; what has become of each is noted. */
 function countedTransform(encrypt: LayerTransform, flags: PublishFlags) {
   const counted = { encryptedHere: 0, encryptedBefore: 0 }
-  const plain = new Set<number>()
-  const leave: LayerTransform = (layer, stage) => {
+  const [plain, encrypted, before] = [new Set<number>(), new Set<number>(), new Set<number>()]
+  const leave: LayerTransform = (layer, blobs) => {
     for (const position of layer.positions) plain.add(position)
-    return copyLayer(layer, stage)
+    return copyLayer(layer, blobs)
   }
-  const encryptOne: LayerTransform = (layer, stage) => {
+  const encryptOne: LayerTransform = (layer, blobs) => {
     counted.encryptedHere++
-    return encrypt(layer, stage)
+    for (const position of layer.positions) encrypted.add(position)
+    return encrypt(layer, blobs)
   }
   const chosen = flags.plain || flags.mixed ? leave : chosenLayers(encryptOne, flags, (index) => plain.add(index))
-  const transform: LayerTransform = (layer, stage) => {
-    if (encryptedLayerCompression(layer.descriptor.mediaType) === undefined) return chosen(layer, stage)
+  const transform: LayerTransform = (layer, blobs) => {
+    if (encryptedLayerCompression(layer.descriptor.mediaType) === undefined) return chosen(layer, blobs)
     counted.encryptedBefore++
-    return copyLayer(layer, stage)
+    for (const position of layer.positions) before.add(position)
+    return copyLayer(layer, blobs)
   }
-  return { counted, plain, transform }
+  return { counted, plain, encrypted, before, transform }
 }
 
 /** For whom plain layers are encrypted; a private key where they are for a new one of their own. */
 async function chooseKeys({
   recipient,
   plain,
-}: PublishFlags): Promise<{ encrypt: LayerTransform; privateKey?: Uint8Array }> {
-  if (plain) return { encrypt: copyLayer }
-  if (recipient !== undefined) {
-    const recipients = await Promise.all(recipient.map(loadRecipient))
-    return { encrypt: encryptFor(recipients) }
-  }
-  const key = await generateImageKey()
-  return { encrypt: encryptFor([key.publicKey]), privateKey: key.privateKey }
+}: PublishFlags): Promise<{ recipients: CryptoKey[]; privateKey?: Uint8Array }> {
+  if (plain) return { recipients: [] }
+  if (recipient !== undefined) return { recipients: await Promise.all(recipient.map(loadRecipient)) }
+  const { publicKey, privateKey } = await generateImageKey()
+  return { recipients: [publicKey], privateKey }
 }

@@ -6,79 +6,82 @@ import {
   layerType,
 } from '@trusted-pods/protocol/image/media-types.ts'
 import { importImageKey } from '@trusted-pods/protocol/image/ocicrypt/image-key.ts'
-import {
-  fromAnnotations,
-  JWE_ANNOTATION,
-  toAnnotations,
-} from '@trusted-pods/protocol/image/ocicrypt/layer-annotations.ts'
+import { fromAnnotations, toAnnotations } from '@trusted-pods/protocol/image/ocicrypt/layer-annotations.ts'
 import { decryptLayer, encryptLayer } from '@trusted-pods/protocol/image/ocicrypt/layer-cipher.ts'
+import {
+  type PublishLayerOptions,
+  packedCompression,
+  packTar,
+  publishLayer,
+} from '@trusted-pods/protocol/image/publish-layer.ts'
 import { bytesOf } from '@trusted-pods/protocol/image/to-blocks.ts'
 import { nodeStreamCrypto } from '../stream-crypto.ts'
 import { checkedLayer } from './checked-layer.ts'
 import { checkBlobDigest } from './image-reader.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 import { ociLayerType } from './manifest-types.ts'
-import type { LayerInput, LayerTransform } from './transform-image.ts'
+import { notPlain, sourceLayer } from './plain-source.ts'
+import type { LayerTransform } from './transform-image.ts'
+import type { TreeBlobs } from './tree-blobs.ts'
 
 /** All annotations of ocicrypt, of schemes that we do not read too. */
 const ENCRYPTION_ANNOTATIONS = 'org.opencontainers.image.enc.'
 
 /** Not one byte of the image changes. */
-export const copyLayer: LayerTransform = async (layer, stage) => {
+export const copyLayer: LayerTransform = async (layer, blobs) => {
   const { digest } = layer.descriptor
-  if (!(await stage.has(digest))) await stage.put(layer.open(), { digest: () => digest })
+  if (!(await blobs.has(digest))) await blobs.put(layer.open(), { digest: () => digest })
   return layer.descriptor
 }
 
-/** Plain tars are gzipped first; compressed layers are encrypted as they are. */
-export function encryptFor(recipients: readonly CryptoKey[]): LayerTransform {
-  return async (layer, stage) => {
+/** What plain tars are compressed by. */
+export type TarFormat = 'gzip' | 'zstd'
+
+/** Plain tars are compressed first; compressed layers are encrypted as they are. */
+export function encryptFor(recipients: readonly CryptoKey[], tarFormat: TarFormat = 'zstd'): LayerTransform {
+  const { zstd: _, ...withoutZstd } = nodeStreamCrypto
+  const packing = tarFormat === 'zstd' ? nodeStreamCrypto : withoutZstd
+  return async (layer, blobs) => {
     const compression = layerCompression(layer.descriptor.mediaType)
-    if (!compression) throw notPlain(layer)
+    if (!compression) throw notPlain(layer.name, layer.descriptor.mediaType)
     const { digest: sourceDigest } = layer.descriptor
     // Either of the digests that are computed further on is the source's.
     const isHashedLater = compression !== 'none' || sourceDigest === layer.diffId
     const bytes = isHashedLater ? layer.openUnhashed() : layer.open()
     const checked = checkedLayer(bytes, { ...layer, compression })
-    const packed = compression === 'none' ? nodeStreamCrypto.gzip(checked) : checked
+    const packed = compression === 'none' ? packTar(checked, packing) : checked
     const encryption = encryptLayer(packed, nodeStreamCrypto)
-    const { digest, size } = await stage.put(bytesOf(encryption.blocks), { digest: () => encryption.result().digest })
+    const { digest, size } = await blobs.put(bytesOf(encryption.blocks), { digest: () => encryption.result().digest })
     const { publicOptions, privateOptions } = encryption.result()
     if (compression !== 'none') checkBlobDigest(layer.name, layer.descriptor, privateOptions.digest)
     const annotations = {
       ...layer.descriptor.annotations,
-      ...(await wrapped({ publicOptions, privateOptions }, recipients)),
+      ...(await toAnnotations({ publicOptions, privateOptions }, recipients)),
     }
     privateOptions.symmetricKey.fill(0)
-    return { mediaType: encryptedLayerType(compression === 'none' ? 'gzip' : compression), digest, size, annotations }
+    const mediaType = encryptedLayerType(packedCompression(compression, packing))
+    return { mediaType, digest, size, annotations }
   }
 }
 
-type LayerOptions = Parameters<typeof toAnnotations>[0]
-
-/** One packet for each recipient: ocicrypt tries them one after the other, and so do we. */
-async function wrapped(options: LayerOptions, recipients: readonly CryptoKey[]): Promise<Record<string, string>> {
-  const each: Record<string, string>[] = []
-  for (const recipient of recipients) each.push(await toAnnotations(options, recipient))
-  return { ...each[0], [JWE_ANNOTATION]: each.map((annotations) => annotations[JWE_ANNOTATION]).join(',') }
-}
-
-function notPlain({ name, descriptor: { mediaType } }: LayerInput): Error {
-  return invalidImage(
-    encryptedLayerCompression(mediaType)
-      ? `${name} is encrypted already`
-      : `${name} has the media type ${mediaType.slice(0, 128)}, wanted a plain OCI or Docker layer`,
-  )
+/** The same straight into the blockstore below `blobs`, by way of the cache. */
+export function publishFor(blobs: TreeBlobs, options: Omit<PublishLayerOptions, 'crypto'>): LayerTransform {
+  return async (layer) => {
+    const source = sourceLayer(layer)
+    const { blob, descriptor } = await publishLayer(source, { ...options, crypto: nodeStreamCrypto })
+    blobs.add(blob)
+    return { ...descriptor, annotations: { ...layer.descriptor.annotations, ...descriptor.annotations } }
+  }
 }
 
 /** Plain layers stay as they are.
  * @param privateKey PKCS#8 DER. */
 export function decryptWith(privateKey: Uint8Array): LayerTransform {
   const key = importImageKey(privateKey)
-  return async (layer, stage) => {
+  return async (layer, blobs) => {
     const { digest, size, mediaType, annotations } = layer.descriptor
     const compression = encryptedLayerCompression(mediaType)
-    if (!compression) return copyPlain(layer, stage)
+    if (!compression) return copyPlain(layer, blobs)
     return asInvalidImage(layer.name, async () => {
       const options = await fromAnnotations(annotations, key)
       const expected = { name: 'the layer', digest, size, diffId: layer.diffId, ...options }
@@ -86,7 +89,7 @@ export function decryptWith(privateKey: Uint8Array): LayerTransform {
       const known = options.privateOptions.digest
       // Where it is that of the tar, decryptLayer has not compared it with what it gives.
       const hashed = known === layer.diffId ? {} : { digest: () => known }
-      const written = await stage.put(checkedLayer(packed, { ...layer, compression }), hashed)
+      const written = await blobs.put(checkedLayer(packed, { ...layer, compression }), hashed)
       options.privateOptions.symmetricKey.fill(0)
       return { mediaType: layerType(compression), ...written, ...plainAnnotations(annotations) }
     })
@@ -94,10 +97,10 @@ export function decryptWith(privateKey: Uint8Array): LayerTransform {
 }
 
 /** Plain, checked against its diff_id, under OCI's name of its type. */
-export const copyPlain: LayerTransform = async (layer, stage) => {
+export const copyPlain: LayerTransform = async (layer, blobs) => {
   const compression = layerCompression(layer.descriptor.mediaType)
-  if (!compression) throw notPlain(layer)
-  const written = await stage.put(checkedLayer(layer.open(), { ...layer, compression }))
+  if (!compression) throw notPlain(layer.name, layer.descriptor.mediaType)
+  const written = await blobs.put(checkedLayer(layer.open(), { ...layer, compression }))
   return {
     mediaType: ociLayerType(layer.descriptor.mediaType),
     ...written,

@@ -2,30 +2,22 @@
  * A private OCI image layout that grows blob by blob beside the place that it is for: nobody sees an image before it is whole.
  * Blobs are written under a made-up name and get their own when their digest is known.
  */
-import { createHash, type Hash, randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { INDEX_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
-import type { Blob, ReadOptions } from './image-reader.ts'
+import { type BlobWriter, counting } from './blob-writer.ts'
+import type { Blob } from './image-reader.ts'
 import { encodeJson } from './manifest-types.ts'
 import { openScratch } from './scratch-folder.ts'
 
 export const TAG_ANNOTATION = 'org.opencontainers.image.ref.name'
 const READ_CHUNK_BYTES = 256 * 1024
 
-export interface PutOptions extends ReadOptions {
-  /** Asked when all has been written, by who has hashed it on its way; absent: it is hashed here. */
-  readonly digest?: (() => string) | undefined
-}
-
-export interface LayoutStage extends AsyncDisposable {
+export interface LayoutStage extends BlobWriter, AsyncDisposable {
   readonly folder: string
-  /** Writes what comes, whatever it is. */
-  put(content: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<{ digest: string; size: number }>
-  putDocument(mediaType: string, bytes: Uint8Array): Promise<Blob>
-  has(digest: string): Promise<boolean>
   open(digest: string): AsyncIterable<Uint8Array>
   /** Any file of the stage. */
   openFile(path: string): AsyncIterable<Uint8Array>
@@ -81,18 +73,6 @@ export function taggedEntry({ mediaType, digest, size }: Blob, tag: string | und
 
 export function indexOf(manifests: readonly unknown[]): object {
   return { schemaVersion: 2, mediaType: INDEX_TYPE, manifests }
-}
-
-async function* counting(
-  content: AsyncIterable<Uint8Array>,
-  counted: { size: number },
-  hash: Hash | undefined,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of content) {
-    hash?.update(chunk)
-    counted.size += chunk.length
-    yield chunk
-  }
 }
 
 async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

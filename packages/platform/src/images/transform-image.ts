@@ -1,11 +1,12 @@
 /**
- * An image from a reader into a stage, each layer through a transformation: copied, encrypted or decrypted. Everything else
+ * An image from a reader to where its blobs go, each layer through a transformation: copied, encrypted or decrypted. Everything else
  * of it stays byte for byte where nothing below it has changed. Spec: spec/IMAGES.md#commands.
  */
 
 import { asJsonArray, parseJsonObject } from '@trusted-pods/protocol/image/json-object.ts'
 import { INDEX_TYPE, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import { type Descriptor, MAX_LAYERS, parseDescriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
+import type { BlobWriter } from './blob-writer.ts'
 import { type Blob, type ImageReader, openBlob, openSizedBlob, readDocument } from './image-reader.ts'
 import {
   chooseImage,
@@ -18,33 +19,23 @@ import {
   readRoot,
 } from './image-root.ts'
 import { asInvalidImage, invalidImage } from './invalid-image.ts'
-import type { LayoutStage } from './layout-stage.ts'
 import { encodeJson } from './manifest-types.ts'
-import { diffIdsOf } from './plain-source.ts'
+import { diffIdsOf, type PlacedLayer } from './plain-source.ts'
 
 /** A layer on its way. */
-export interface LayerInput {
-  /** Names the layer in refusals. */
-  readonly name: string
-  readonly descriptor: Descriptor
-  /** sha256:<hex> of the uncompressed tar, as the config says. */
-  readonly diffId: string
+export interface LayerInput extends PlacedLayer {
   /** Where in the image it stands, from 0: an image may have a layer several times. */
   readonly positions: readonly number[]
   /** Layers of the image. */
   readonly count: number
-  /** As the source has it, size and digest checked. */
-  open(): AsyncIterable<Uint8Array>
-  /** The same, only its size checked: for a transformation that hashes these bytes anyhow, and compares. */
-  openUnhashed(): AsyncIterable<Uint8Array>
 }
 
 export interface LayerOutput extends Blob {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Puts the layer on the stage and says how it is described there. */
-export type LayerTransform = (layer: LayerInput, stage: LayoutStage) => Promise<LayerOutput>
+/** Puts the layer where the image goes and says how it is described there. */
+export type LayerTransform = (layer: LayerInput, blobs: BlobWriter) => Promise<LayerOutput>
 
 export interface TransformOptions extends PlatformOptions {
   readonly transform: LayerTransform
@@ -67,34 +58,30 @@ export interface TransformProgress {
 /** Layers that platforms share are transformed once and stay shared. */
 type Done = Map<string, LayerOutput>
 
-/** @returns the descriptor of what now stands on the stage: an image manifest, or an index with `all`. */
-export async function transformImage(
-  reader: ImageReader,
-  stage: LayoutStage,
-  options: TransformOptions,
-): Promise<Blob> {
+/** @returns the descriptor of what is there now: an image manifest, or an index with `all`. */
+export async function transformImage(reader: ImageReader, blobs: BlobWriter, options: TransformOptions): Promise<Blob> {
   const done: Done = new Map()
-  if (!options.all) return transformOne(reader, stage, { ...options, done, image: await chooseImage(reader, options) })
+  if (!options.all) return transformOne(reader, blobs, { ...options, done, image: await chooseImage(reader, options) })
   const root = await readRoot(reader, options)
-  if (root.kind === 'image') return transformOne(reader, stage, { ...options, done, image: root.image })
-  return transformIndex(reader, stage, { ...options, done, index: root.index })
+  if (root.kind === 'image') return transformOne(reader, blobs, { ...options, done, image: root.image })
+  return transformIndex(reader, blobs, { ...options, done, index: root.index })
 }
 
 async function transformIndex(
   reader: ImageReader,
-  stage: LayoutStage,
+  blobs: BlobWriter,
   { index, ...options }: TransformOptions & { done: Done; index: ImageIndex },
 ): Promise<Blob> {
   const moved = new Map<string, Blob>()
   for (const entry of index.entries) {
-    if (entry.isAttestation) moved.set(entry.descriptor.digest, await copyAttestation(reader, stage, entry, options))
+    if (entry.isAttestation) moved.set(entry.descriptor.digest, await copyAttestation(reader, blobs, entry, options))
     else {
       const image = await readImage(reader, entry.descriptor, options)
-      moved.set(entry.descriptor.digest, await transformOne(reader, stage, { ...options, image }))
+      moved.set(entry.descriptor.digest, await transformOne(reader, blobs, { ...options, image }))
     }
   }
   const manifests = index.entries.map((entry) => movedEntry(entry, moved))
-  return stage.putDocument(INDEX_TYPE, encodeJson({ ...index.json, mediaType: INDEX_TYPE, manifests }))
+  return blobs.putDocument(INDEX_TYPE, encodeJson({ ...index.json, mediaType: INDEX_TYPE, manifests }))
 }
 
 /** An attestation goes on speaking of the image that has taken the place of its own. */
@@ -106,18 +93,18 @@ function movedEntry({ json, descriptor: { digest, annotations } }: IndexEntry, m
 
 async function transformOne(
   reader: ImageReader,
-  stage: LayoutStage,
+  blobs: BlobWriter,
   options: TransformOptions & { done: Done; image: ImageDocument },
 ): Promise<Blob> {
   const { image, signal } = options
   const config = await readDocument(reader, image.manifest.config, { signal })
   const diffIds = await diffIdsOf(reader, config, image)
   const shown = await asInvalidImage(reader.name, async () => options.config?.(config) ?? config)
-  const written = await stage.putDocument(image.manifest.config.mediaType, shown)
+  const written = await blobs.putDocument(image.manifest.config.mediaType, shown)
   const layers: LayerOutput[] = []
   for (const [i, descriptor] of image.manifest.layers.entries())
-    layers.push(await transformLayer(reader, stage, { ...options, descriptor, diffIds, index: i }))
-  return stage.putDocument(MANIFEST_TYPE, encodeManifest(image, written, layers))
+    layers.push(await transformLayer(reader, blobs, { ...options, descriptor, diffIds, index: i }))
+  return blobs.putDocument(MANIFEST_TYPE, encodeManifest(image, written, layers))
 }
 
 interface LayerOptions extends TransformOptions {
@@ -130,7 +117,7 @@ interface LayerOptions extends TransformOptions {
 
 async function transformLayer(
   reader: ImageReader,
-  stage: LayoutStage,
+  blobs: BlobWriter,
   { done, image, descriptor, diffIds, index, transform, signal, onProgress }: LayerOptions,
 ): Promise<LayerOutput> {
   const diffId = diffIds[index] ?? ''
@@ -144,7 +131,7 @@ async function transformLayer(
   const name = `${reader.name}: layer ${index}`
   const count = image.manifest.layers.length
   const positions = diffIds.flatMap((each, i) => (each === diffId ? [i] : []))
-  const output = await transform({ name, descriptor, diffId, positions, count, open, openUnhashed }, stage)
+  const output = await transform({ name, descriptor, diffId, positions, count, open, openUnhashed }, blobs)
   done.set(key, output)
   return output
 }
@@ -173,15 +160,15 @@ function encodeManifest(
 /** Manifest and blobs as they are: in-toto statements are no image. */
 async function copyAttestation(
   reader: ImageReader,
-  stage: LayoutStage,
+  blobs: BlobWriter,
   { descriptor }: IndexEntry,
   { signal }: TransformOptions,
 ): Promise<Blob> {
   const bytes = await readDocument(reader, descriptor, { signal })
-  const blobs = await asInvalidImage(reader.name, async () => attestationBlobs(bytes))
-  for (const blob of blobs)
-    if (!(await stage.has(blob.digest))) await stage.put(openBlob(reader, blob, { signal }), { signal })
-  const { digest, size } = await stage.putDocument(descriptor.mediaType, bytes)
+  const named = await asInvalidImage(reader.name, async () => attestationBlobs(bytes))
+  for (const blob of named)
+    if (!(await blobs.has(blob.digest))) await blobs.put(openBlob(reader, blob, { signal }), { signal })
+  const { digest, size } = await blobs.putDocument(descriptor.mediaType, bytes)
   return { mediaType: descriptor.mediaType, digest, size }
 }
 

@@ -5,6 +5,8 @@ export interface ImageSourceLayer {
   readonly mediaType: string
   /** Length of what `open` yields, bytes, where it is known beforehand. */
   readonly size?: number
+  /** sha256:<hex> of what `open` yields, where nobody has compared it yet: whoever reads all of it hashes it anyhow. */
+  readonly digest?: string
   /** sha256:<hex> of the uncompressed tar. */
   readonly diffId: string
   /** Can be called again; every call streams the layer from its start. */

@@ -63,7 +63,7 @@ export async function keepLayer(
   diffId: string,
   { mediaType, digest, size, node, options, blocks }: ReusedLayer & { blocks: readonly CID[] },
 ): Promise<void> {
-  const annotations = await toAnnotations(options, await publicKeyOf(cache.privateKey))
+  const annotations = await toAnnotations(options, [await publicKeyOf(cache.privateKey)])
   const stored = { cid: node.cid.toString(), treeBytes: node.size, blocks: blocks.map(String) }
   await cache.keep(diffId, { mediaType, digest, size, annotations, ...stored })
 }

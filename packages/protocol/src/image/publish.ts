@@ -1,23 +1,15 @@
 /**
  * Encrypts an image and puts it on a blockstore as one UnixFS tree. Spec: spec/IMAGES.md#publish.
- * Streams: at most a few blocks of a layer are in memory at once.
  */
-import type { Blockstore } from 'interface-blockstore'
-import type { CID } from 'multiformats/cid'
-import { TrustedPodsError } from '../errors.ts'
-import { isDigestOf, toDigestText } from './digest.ts'
-import type { ImageSource, ImageSourceLayer } from './image-source.ts'
-import { type StoredBlob, writeBlob, writeImageTree } from './image-tree.ts'
-import { findLayer, keepLayer, type LayerCache, type ReusedLayer } from './layer-cache.ts'
-import { CONFIG_TYPE, type Compression, encryptedLayerType, layerCompression, MANIFEST_TYPE } from './media-types.ts'
+import type { ImageSource } from './image-source.ts'
+import { writeBlob, writeImageTree } from './image-tree.ts'
+import { invalidImage } from './invalid-image.ts'
+import { CONFIG_TYPE, layerCompression, MANIFEST_TYPE } from './media-types.ts'
 import { parseImageConfig } from './oci-documents.ts'
 import { generateImageKey } from './ocicrypt/image-key.ts'
-import { toAnnotations } from './ocicrypt/layer-annotations.ts'
-import { encryptLayer } from './ocicrypt/layer-cipher.ts'
 import { type ConfigPrivacy, type ImageDefaults, toPublicConfig } from './public-config.ts'
+import { type PublishedLayer, type PublishLayerOptions, publishLayer } from './publish-layer.ts'
 import { checkEncrypted } from './self-check.ts'
-import type { StreamCrypto } from './stream-crypto.ts'
-import { writeFileOfBlocks } from './unixfs-write.ts'
 
 export interface PublishedImage {
   /** Binary CIDv1 of the tree. */
@@ -39,21 +31,10 @@ export interface PublishProgress {
   readonly bytes: number
 }
 
-export interface PublishOptions {
-  readonly blockstore: Blockstore
-  readonly crypto: StreamCrypto
-  /** Layers of earlier publications; without it every layer is encrypted anew. */
-  readonly cache?: LayerCache
+export interface PublishOptions extends Omit<PublishLayerOptions, 'recipients' | 'onBytes'> {
   /** Default: the config as it is. */
   readonly config?: ConfigPrivacy
-  readonly signal?: AbortSignal
   readonly onProgress?: (progress: PublishProgress) => void
-}
-
-/** An encrypted layer on the blockstore and the descriptor that names it. */
-interface PublishedLayer {
-  readonly blob: StoredBlob
-  readonly descriptor: { mediaType: string; digest: string; size: number; annotations: Record<string, string> }
 }
 
 /**
@@ -66,7 +47,13 @@ export async function publishImage(source: ImageSource, options: PublishOptions)
   const key = await generateImageKey()
   const layers: PublishedLayer[] = []
   for (const layer of source.layers)
-    layers.push(await publishLayer(layer, key.publicKey, progressOf(source, layers, options)))
+    layers.push(
+      await publishLayer(layer, {
+        ...options,
+        recipients: [key.publicKey],
+        onBytes: progressOf(source, layers, options),
+      }),
+    )
   const shown = toPublicConfig(source.config, options.config ?? 'plain')
   const config = await writeBlob(blockstore, shown.config)
   const manifest = encodeManifest(config.digest, shown.config.length, layers)
@@ -77,93 +64,25 @@ export async function publishImage(source: ImageSource, options: PublishOptions)
   return { cid: cid.bytes, privateKey: key.privateKey, ...sizes, ...(defaults && { defaults }) }
 }
 
-interface LayerOptions extends PublishOptions {
-  /** Called with the bytes of this layer so far. */
-  readonly onLayerBytes: (bytes: number) => void
-}
-
-function progressOf(source: ImageSource, done: readonly PublishedLayer[], options: PublishOptions): LayerOptions {
+function progressOf(source: ImageSource, done: readonly PublishedLayer[], { onProgress }: PublishOptions) {
   const [layer, before] = [done.length, totalBytes(done)]
-  const onLayerBytes = (bytes: number) =>
-    options.onProgress?.({ layer, layers: source.layers.length, bytes: before + bytes })
-  return { ...options, onLayerBytes }
-}
-
-/** From the cache where it has the layer, else encrypted; wrapped for this image's key either way. */
-async function publishLayer(
-  layer: ImageSourceLayer,
-  publicKey: CryptoKey,
-  options: LayerOptions,
-): Promise<PublishedLayer> {
-  const { cache } = options
-  const reused = cache && (await findLayer(cache, layer.diffId))
-  if (reused) options.onLayerBytes(reused.size)
-  const { mediaType, digest, size, node, options: layerOptions } = reused ?? (await encryptAndKeep(layer, options))
-  const annotations = await toAnnotations(layerOptions, publicKey)
-  layerOptions.privateOptions.symmetricKey.fill(0)
-  return { blob: { digest, node }, descriptor: { mediaType, digest, size, annotations } }
-}
-
-async function encryptAndKeep(layer: ImageSourceLayer, options: LayerOptions): Promise<ReusedLayer> {
-  const { crypto, blockstore, cache } = options
-  const compression = layerCompression(layer.mediaType) ?? 'none'
-  const packed = compression === 'none' ? pack(checkDiffId(layer, crypto), crypto) : layer.open()
-  const encryption = encryptLayer(observe(packed, options), crypto, { each: true })
-  const blocks: CID[] = []
-  const node = await writeFileOfBlocks(blockstore, encryption.blocks, { onBlock: (cid) => blocks.push(cid) })
-  const { digest, size, ...layerOptions } = encryption.result()
-  const mediaType = encryptedLayerType(writtenCompression(compression, crypto))
-  const written = { mediaType, digest, size, node, options: layerOptions }
-  if (cache) await keepLayer(cache, layer.diffId, { ...written, blocks })
-  return written
-}
-
-/** Plain tars are sent compressed: by zstd, which every provider reads and which costs a seventh of gzip's time. */
-function writtenCompression(compression: Compression, { zstd }: StreamCrypto): Compression {
-  if (compression !== 'none') return compression
-  return zstd ? 'zstd' : 'gzip'
-}
-
-function pack(tar: AsyncIterable<Uint8Array>, crypto: StreamCrypto): AsyncIterable<Uint8Array> {
-  return crypto.zstd ? crypto.zstd(tar) : crypto.gzip(tar)
-}
-
-async function* observe(bytes: AsyncIterable<Uint8Array>, options: LayerOptions): AsyncGenerator<Uint8Array> {
-  let length = 0
-  for await (const chunk of bytes) {
-    options.signal?.throwIfAborted()
-    length += chunk.length
-    yield chunk
-    options.onLayerBytes(length)
-  }
-}
-
-/** A plain tar as it passes; compressed layers were checked by whoever opened the source. */
-async function* checkDiffId(layer: ImageSourceLayer, crypto: StreamCrypto): AsyncGenerator<Uint8Array> {
-  const digest = crypto.sha256()
-  for await (const chunk of layer.open()) {
-    digest.update(chunk)
-    yield chunk
-  }
-  const found = digest.digest()
-  if (!isDigestOf(layer.diffId, found))
-    throw invalid(`a layer's tar is ${toDigestText(found)}, its diff_id says ${layer.diffId}`)
+  return (bytes: number) => onProgress?.({ layer, layers: source.layers.length, bytes: before + bytes })
 }
 
 function checkSource({ config, layers }: ImageSource): void {
   for (const { mediaType } of layers)
     if (!layerCompression(mediaType))
-      throw invalid(`a layer has the media type ${mediaType}, wanted a plain OCI or Docker layer`)
+      throw invalidImage(`a layer has the media type ${mediaType}, wanted a plain OCI or Docker layer`)
   let diffIds: readonly string[]
   try {
     diffIds = parseImageConfig(config).diffIds
   } catch (cause) {
-    throw invalid(`the image config cannot be published: ${cause instanceof Error ? cause.message : cause}`, cause)
+    throw invalidImage(`the image config cannot be published: ${cause instanceof Error ? cause.message : cause}`, cause)
   }
   if (layers.length === 0 || diffIds.length !== layers.length)
-    throw invalid(`the image has ${layers.length} layers, its config ${diffIds.length} diff_ids`)
+    throw invalidImage(`the image has ${layers.length} layers, its config ${diffIds.length} diff_ids`)
   const wrong = layers.findIndex(({ diffId }, i) => diffId !== diffIds[i])
-  if (wrong >= 0) throw invalid(`layer ${wrong} is ${layers[wrong]?.diffId}, the config says ${diffIds[wrong]}`)
+  if (wrong >= 0) throw invalidImage(`layer ${wrong} is ${layers[wrong]?.diffId}, the config says ${diffIds[wrong]}`)
 }
 
 /** `mediaType` inside the manifest is what an IPDR server answers with. */
@@ -179,8 +98,4 @@ function encodeManifest(configDigest: string, configSize: number, layers: readon
 
 function totalBytes(layers: readonly PublishedLayer[]): number {
   return layers.reduce((total, { descriptor }) => total + descriptor.size, 0)
-}
-
-function invalid(message: string, cause?: unknown): TrustedPodsError {
-  return new TrustedPodsError('MANIFEST_IMAGE_INVALID', message, cause === undefined ? {} : { cause })
 }

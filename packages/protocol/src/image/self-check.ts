@@ -5,12 +5,13 @@
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { equalBytes } from '../bytes.ts'
-import { TrustedPodsError } from '../errors.ts'
 import { readTreeManifest, resolveBlob } from './image-tree.ts'
+import { invalidImage } from './invalid-image.ts'
 import { type Compression, encryptedLayerCompression } from './media-types.ts'
 import { type Descriptor, parseImageManifest } from './oci-documents.ts'
 import { importImageKey } from './ocicrypt/image-key.ts'
 import { fromAnnotations } from './ocicrypt/layer-annotations.ts'
+import type { PrivateOptions } from './ocicrypt/layer-options.ts'
 import type { StreamCrypto } from './stream-crypto.ts'
 import { streamFile } from './unixfs-read.ts'
 
@@ -19,38 +20,60 @@ export interface SelfCheckOptions {
   readonly crypto: StreamCrypto
   /** Layers that were published. */
   readonly layers: number
+  /** Those of them, from 0, that were encrypted for this key; absent: all. */
+  readonly encrypted?: ReadonlySet<number>
 }
 
 /** @throws TrustedPodsError MANIFEST_IMAGE_INVALID naming the layer that is not ciphertext for this key. */
 export async function checkEncrypted(blockstore: Blockstore, root: CID, options: SelfCheckOptions): Promise<void> {
   const { layers } = parseImageManifest((await readTreeManifest(blockstore, root)).bytes)
   if (layers.length !== options.layers)
-    throw invalid(`the written manifest has ${layers.length} layers, wanted ${options.layers}`)
+    throw invalidImage(`the written manifest has ${layers.length} layers, wanted ${options.layers}`)
   for (const [i, layer] of layers.entries())
-    await checkLayer(blockstore, root, { ...options, name: `layer ${i}`, layer })
+    if (options.encrypted?.has(i) ?? true) await checkLayer(blockstore, root, { ...options, name: `layer ${i}`, layer })
 }
 
-/** The first block is read back: undone by the key that travels, it must begin as its media type says; as it lies it must be something else.
- * (Its digest and MAC were made of the very bytes that were stored.) */
 async function checkLayer(
   blockstore: Blockstore,
   root: CID,
   { name, layer, privateKey, crypto }: SelfCheckOptions & { name: string; layer: Descriptor },
 ): Promise<void> {
-  const compression = encryptedLayerCompression(layer.mediaType)
-  if (!compression) throw invalid(`${name} has the type ${layer.mediaType}, which is not encrypted`)
-  const { symmetricKey, nonce } = (await fromAnnotations(layer.annotations, importImageKey(privateKey))).privateOptions
-  const stored = await firstBlock(blockstore, root, layer)
-  const plain = crypto.aes256Ctr(symmetricKey, nonce).update(stored)
-  symmetricKey.fill(0)
-  const isCiphertext = begins(plain, compression) && !equalBytes(plain, stored)
-  plain.fill(0)
-  if (!isCiphertext) throw invalid(`${name}: what was stored is no ${compression} layer encrypted for the image's key`)
+  const { mediaType, digest, size, annotations } = layer
+  if (!encryptedLayerCompression(mediaType)) throw notEncrypted(name, mediaType)
+  const { privateOptions } = await fromAnnotations(annotations, importImageKey(privateKey))
+  const cid = await resolveBlob(blockstore, root, digest)
+  await checkCiphertext({ name, mediaType, size, cid, privateOptions }, { blockstore, crypto })
+  privateOptions.symmetricKey.fill(0)
 }
 
-async function firstBlock(blockstore: Blockstore, root: CID, { digest, size }: Descriptor): Promise<Uint8Array> {
-  const cid = await resolveBlob(blockstore, root, digest)
-  for await (const block of streamFile(blockstore, cid, { maxBytes: size })) return block
+/** A layer as it was written, and the options that undo it. */
+export interface WrittenLayer {
+  /** Names it in refusals. */
+  readonly name: string
+  readonly mediaType: string
+  readonly size: number
+  readonly cid: CID
+  readonly privateOptions: PrivateOptions
+}
+
+/** The first block is read back: undone by the layer's key, it must begin as its media type says; as it lies it must be something else.
+ * (Its digest and MAC were made of the very bytes that were stored.) @throws as above. */
+export async function checkCiphertext(
+  { name, mediaType, size, cid, privateOptions: { symmetricKey, nonce } }: WrittenLayer,
+  { blockstore, crypto }: { blockstore: Blockstore; crypto: StreamCrypto },
+): Promise<void> {
+  const compression = encryptedLayerCompression(mediaType)
+  if (!compression) throw notEncrypted(name, mediaType)
+  const stored = await firstBlock(blockstore, cid, size)
+  const plain = crypto.aes256Ctr(symmetricKey, nonce).update(stored)
+  const isCiphertext = begins(plain, compression) && !equalBytes(plain, stored)
+  plain.fill(0)
+  if (!isCiphertext)
+    throw invalidImage(`${name}: what was stored is no ${compression} layer encrypted for the image's key`)
+}
+
+async function firstBlock(blockstore: Blockstore, cid: CID, maxBytes: number): Promise<Uint8Array> {
+  for await (const block of streamFile(blockstore, cid, { maxBytes })) return block
   return new Uint8Array()
 }
 
@@ -67,6 +90,6 @@ function begins(bytes: Uint8Array, compression: Compression): boolean {
   }
 }
 
-function invalid(message: string): TrustedPodsError {
-  return new TrustedPodsError('MANIFEST_IMAGE_INVALID', message)
+function notEncrypted(name: string, mediaType: string): Error {
+  return invalidImage(`${name} has the type ${mediaType}, which is not encrypted`)
 }

@@ -19,9 +19,15 @@ export interface LayerOptions {
   readonly privateOptions: PrivateOptions
 }
 
-export async function toAnnotations(options: LayerOptions, publicKey: CryptoKey): Promise<Record<string, string>> {
+/** One packet for each recipient: ocicrypt tries them one after the other, and so do we. */
+export async function toAnnotations(
+  options: LayerOptions,
+  recipients: readonly CryptoKey[],
+): Promise<Record<string, string>> {
+  const packets: string[] = []
+  for (const recipient of recipients) packets.push(await wrapPrivateOptions(options.privateOptions, recipient))
   return {
-    [JWE_ANNOTATION]: await wrapPrivateOptions(options.privateOptions, publicKey),
+    [JWE_ANNOTATION]: packets.join(','),
     [PUBLIC_OPTIONS_ANNOTATION]: toBase64(encodePublicOptions(options.publicOptions)),
   }
 }
