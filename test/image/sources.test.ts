@@ -356,3 +356,21 @@ async function unusedPort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve))
   return port
 }
+
+test('a gateway that changes the protocol unasked is left like one that is gone', async (t) => {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n'),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const { published } = await publishBlocks()
+  const { port } = server.address() as AddressInfo
+  const source = gatewaySource(`http://127.0.0.1:${port}`, { name: 'the gateway' })
+  await assert.rejects(
+    pull([source], published.cid, new MemoryBlockstore()),
+    fails('PROVISION_IMAGE_FETCH', /the gateway could not be reached/),
+  )
+})
