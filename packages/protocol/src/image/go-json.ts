@@ -4,7 +4,7 @@
  */
 import { refused } from './refused.ts'
 
-/** Folded path of an object to the keys that are read there, as they must be spelled. */
+/** Keys as they must be spelled: of the document under '', of an object in it under its folded key. What lies deeper is not looked at. */
 export type Spelling = Readonly<Record<string, readonly string[]>>
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
@@ -12,7 +12,8 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
 interface Level {
   /** undefined: a list. */
   readonly seen: Set<string> | undefined
-  readonly path: string
+  /** Where in the spelling it is looked up; undefined: nowhere. */
+  readonly place: string | undefined
   /** Of the value that comes; undefined: a key comes. */
   key: string | undefined
 }
@@ -22,14 +23,9 @@ export function refuseOtherReadings(text: string, spelling: Spelling, name: stri
   const levels: Level[] = []
   for (const [token] of text.matchAll(TOKEN)) {
     const level = levels.at(-1)
-    if (token === '{' || token === '[') {
-      const path = level ? [level.path, level.key].filter(Boolean).join('.') : ''
-      levels.push({
-        seen: token === '{' ? new Set() : undefined,
-        path: level && !level.seen ? '[]' : path,
-        key: undefined,
-      })
-    } else if (token === '}' || token === ']') levels.pop()
+    if (token === '{') levels.push({ seen: new Set(), place: placeBelow(levels), key: undefined })
+    else if (token === '[') levels.push({ seen: undefined, place: undefined, key: undefined })
+    else if (token === '}' || token === ']') levels.pop()
     else if (token === ',') {
       if (level) level.key = undefined
     } else if (level?.seen && level.key === undefined)
@@ -37,14 +33,18 @@ export function refuseOtherReadings(text: string, spelling: Spelling, name: stri
   }
 }
 
+function placeBelow(levels: readonly Level[]): string | undefined {
+  return levels.length === 0 ? '' : levels.length === 1 ? levels[0]?.key : undefined
+}
+
 /** @returns the key as Go compares it. */
 function checkKey(
   key: string,
-  { seen, path }: Level,
+  { seen, place }: Level,
   { spelling, name }: { spelling: Spelling; name: string },
 ): string {
   const folded = fold(key)
-  const known = spelling[path]
+  const known = place !== undefined && Object.hasOwn(spelling, place) ? spelling[place] : undefined
   if (known) {
     const shown = JSON.stringify(key.slice(0, 64))
     if (seen?.has(folded)) throw refused(`${name}: ${shown} is there twice, in whatever case`)

@@ -119,6 +119,8 @@ test('refused: a config that an engine, whose parser minds no case and merges wh
     `"rootfs":${rootfs},"config":{"Cmd":["/x","a:{\\"Cmd\\""],"Labels":{"a":"1","A":"2"},"Env":["a","a"]}`,
     `"config":{"Other":{"labels":1}},"history":[{"rootfs":1},{"rootfs":1,"ROOTFS":[{}]}],"rootfs":${rootfs}`,
   ]
+  fine.push(`"rootfs":${rootfs},"constructor":{"name":1},"__proto__":{"a":1}`)
+  fine.push(`"x":${'{"a":'.repeat(300_000)}1${'}'.repeat(300_000)},"rootfs":${rootfs}`)
   for (const more of fine) assert.deepEqual(parseImageConfig(config(more)), { diffIds: [DIGEST] })
   for (const [more, message] of [
     [`"rootfs":${rootfs},"Rootfs":${rootfs}`, /"Rootfs" is there twice/],
