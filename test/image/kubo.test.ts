@@ -188,11 +188,12 @@ test('what is no Kubo, or does not answer, is told before anything is encrypted'
     [`http://${web.host}`, 9, /not as Kubo does/],
     ['127.0.0.1:5001', 2, /is no address of an IPFS node/],
     ['http://user:password@127.0.0.1:5001', 2, /secrets go into ipfsApiAuthFile/],
+    ['http://:password@127.0.0.1:5001', 2, /secrets go into ipfsApiAuthFile/],
   ] as const) {
     const { code: found, stderr } = await publish(url)
     assert.equal(found, code, stderr)
     assert.match(stderr, message)
-    if (url.includes('password')) assert.ok(!stderr.includes('user:password'))
+    if (url.includes('password')) assert.ok(!stderr.includes(':password'))
   }
 })
 

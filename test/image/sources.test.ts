@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
+import { filesBelow } from '@trusted-pods/platform/block-files.ts'
 import { createDialGuard } from '@trusted-pods/platform/dial-guard.ts'
 import { gatewaySource } from '@trusted-pods/platform/images/gateway-source.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
@@ -78,16 +79,20 @@ interface IntakeParts {
   readonly gateways?: readonly string[]
   readonly guard?: typeof LOOPBACK
   readonly ca?: string
+  readonly reserveBytes?: number
 }
 
-async function startIntake(t: TestContext, { gateways = [], guard = LOOPBACK, ca }: IntakeParts = {}) {
+async function startIntake(
+  t: TestContext,
+  { gateways = [], guard = LOOPBACK, ca, reserveBytes = 0 }: IntakeParts = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'tpod-sources-'))
   t.after(() => rm(folder, { recursive: true }))
   const node = await startPuller(t)
   const sources = createImageSources({ node, guard, gateways, ...(ca !== undefined && { ca }) })
   const limits = { encryptedBytes: MAX_BYTES, unpackedBytes: MAX_BYTES }
   const runtime = { importImage: () => assert.fail('nothing is opened here') }
-  const intake = new ImageIntake({ folder, coldBytes: 0, runtime, limits, sources })
+  const intake = new ImageIntake({ folder, reserveBytes, coldBytes: 0, runtime, limits, sources })
   const fetch = (
     cid: Uint8Array,
     addresses: readonly string[],
@@ -97,7 +102,7 @@ async function startIntake(t: TestContext, { gateways = [], guard = LOOPBACK, ca
     const signal = new AbortController().signal
     return intake.fetch('pod', pod, { quotedBytes: 0, signal, onProgress() {}, ...more })
   }
-  return { fetch, node }
+  return { fetch, node, folder }
 }
 
 const pull = (sources: readonly BlockSource[], cid: Uint8Array, blockstore: Blockstore, silenceMs = 5_000) =>
@@ -356,3 +361,32 @@ async function unusedPort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve))
   return port
 }
+
+test('a gateway that changes the protocol unasked is left like one that is gone', async (t) => {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n'),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const { published } = await publishBlocks()
+  const { port } = server.address() as AddressInfo
+  const source = gatewaySource(`http://127.0.0.1:${port}`, { name: 'the gateway' })
+  await assert.rejects(
+    pull([source], published.cid, new MemoryBlockstore()),
+    fails('PROVISION_IMAGE_FETCH', /the gateway could not be reached/),
+  )
+})
+
+test('no block goes into the reserve of the disk, however much was promised before', async (t) => {
+  const { blockstore, published } = await publishBlocks()
+  const other = await startServer(t, blockstore)
+  const { fetch, folder } = await startIntake(t, { reserveBytes: Number.MAX_SAFE_INTEGER })
+  await assert.rejects(
+    fetch(published.cid, [other.address]),
+    fails('PROVISION_IMAGE_FETCH', /^the provider's disk has no room for more of the image$/),
+  )
+  assert.deepEqual(await filesBelow(join(folder, 'store')), [])
+})

@@ -57,6 +57,7 @@ test('what is unknown, missing or of another kind is refused with the file and t
     ['registryUrl: ftp://fleet.example', /registryUrl must be an http or https URL/],
     ['registryFile: a\nregistryPeers: [/ip4/192.0.2.1/tcp/1]', /registryFile, registryUrl and registryPeers are/],
     ['ipfsApi: 127.0.0.1:5001', /ipfsApi must be an http or https URL/],
+    ['ipfsApi: http://:secret@127.0.0.1:5001', /ipfsApi must be an http or https URL without a password/],
     ['ipfsApi: http://me:secret@127.0.0.1:5001', /ipfsApi must be an http or https URL without a password/],
     ['registryGateways: []', /registryGateways must be a list of at least one URL/],
     ['registryGateways: ["ipfs://x"]', /registryGateways\[0\] must be an http or https URL/],

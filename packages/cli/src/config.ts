@@ -161,7 +161,7 @@ function readHosts(root: ConfigSection): readonly string[] | undefined {
 
 function readIpfsApi(root: ConfigSection): string | undefined {
   const url = root.optionalText('ipfsApi')
-  if (url === undefined || (/^https?:\/\//.test(url) && URL.canParse(url) && new URL(url).username === '')) return url
+  if (url === undefined || (/^https?:\/\/[^@]+$/.test(url) && URL.canParse(url))) return url
   return root.fail('ipfsApi', 'must be an http or https URL without a password, as http://127.0.0.1:5001')
 }
 

@@ -61,7 +61,7 @@ function chosenUrl({ ipfsApi }: IpfsFlags, config: Config): URL | undefined {
 }
 
 function parseUrl(text: string): URL {
-  if (/^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).username === '') return new URL(text)
+  if (/^https?:\/\/[^@]+$/.test(text) && URL.canParse(text)) return new URL(text)
   // A password in it would otherwise stand in a log.
   const seen = text.includes('@') ? 'an address with an @' : text.slice(0, 200)
   throw new TrustedPodsError(

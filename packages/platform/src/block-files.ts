@@ -1,12 +1,12 @@
 /** The files of a blockstore that no tree needs, found and removed. I/O. */
 import { readdir, stat, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { decodeDagPb, findBlock, isDagPb } from '@trusted-pods/protocol/image/block.ts'
-import type { Blockstore } from 'interface-blockstore'
 import { base32upper } from 'multiformats/bases/base32'
 import type { CID } from 'multiformats/cid'
 import { hasCode } from './error-code.ts'
-import { PART_EXTENSION } from './file-blockstore.ts'
+import { type FileBlockstore, PART_EXTENSION } from './file-blockstore.ts'
 
 export interface SweepOptions {
   /** Younger files stay: what nobody names may be under way to be named. */
@@ -39,19 +39,24 @@ export async function sweepBlockFiles(
   return swept
 }
 
-/** Adds the blocks of a tree, as far as it is held, and returns the bytes that its leaves have by what their nodes say. */
-export async function addTree(blockstore: Blockstore, cid: CID, live: Set<string>): Promise<number> {
+/** Adds the blocks of a tree, as far as it is held, and returns the bytes that they have on the disk, whatever its links say. */
+export async function addTree(blockstore: FileBlockstore, cid: CID, live: Set<string>): Promise<number> {
   if (live.has(keyOf(cid))) return 0
   live.add(keyOf(cid))
-  if (!isDagPb(cid)) return 0
-  const block = await findBlock(blockstore, cid)
-  let bytes = block?.length ?? 0
-  for (const { Hash, Tsize = 0 } of block ? decodeDagPb(cid, block).Links : []) {
-    const isNew = !live.has(keyOf(Hash))
-    bytes += await addTree(blockstore, Hash, live)
-    if (isNew && !isDagPb(Hash)) bytes += Tsize
-  }
+  let bytes = (await blockstore.sizeOf(cid)) ?? 0
+  for (const link of isDagPb(cid) ? await linksOf(blockstore, cid) : []) bytes += await addTree(blockstore, link, live)
   return bytes
+}
+
+/** None of what is no node of a tree: one that was refused for it may be held as far as it came. */
+async function linksOf(blockstore: FileBlockstore, cid: CID): Promise<CID[]> {
+  try {
+    const block = await findBlock(blockstore, cid)
+    return block ? decodeDagPb(cid, block).Links.map(({ Hash }) => Hash) : []
+  } catch (error) {
+    if (error instanceof TrustedPodsError && error.code === 'PROVISION_IMAGE_REFUSED') return []
+    throw error
+  }
 }
 
 /** Blocks are kept by their hash, whatever their codec. */

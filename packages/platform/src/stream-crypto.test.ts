@@ -132,6 +132,23 @@ test('a zstd stream of frames that is cut inside one, or goes on as something el
   await assert.rejects(collect(crypto.unzstd(pieces(Buffer.concat([two, Buffer.alloc(9)]), 1000))), /does not begin/)
 })
 
+test('a zstd stream cut up into next to nothing is an error: each frame or block costs its reader more than it brings', async () => {
+  const emptyFrame = zstdCompressSync(Buffer.alloc(0))
+  const frames = Buffer.concat(Array.from({ length: 10_000 }, () => emptyFrame))
+  // A frame header without a content size, blocks of no bytes, the last block.
+  const blocks = Buffer.concat([Buffer.from('28b52ffd0058', 'hex'), Buffer.alloc(3 * 10_000), Buffer.of(1, 0, 0)])
+  for (const packed of [frames, blocks])
+    await assert.rejects(collect(crypto.unzstd(pieces(packed, 65_536))), /has over \d+ frames and blocks/)
+})
+
+test('a zstd stream in which each of many small files has a frame decompresses', async () => {
+  // As zstd:chunked has it: a tar header's frame, then one of content.
+  const header = randomBytes(60)
+  const files = Array.from({ length: 10_000 }, (_, i) => [header, Buffer.from(`${i}`)]).flat()
+  const packed = Buffer.concat(files.map((file) => zstdCompressSync(file)))
+  assert.ok((await collect(crypto.unzstd(pieces(packed, 65_536)))).equals(Buffer.concat(files)))
+})
+
 test('what we compress by zstd is one frame, which a reader of one frame alone reads whole', async () => {
   for (const size of [0, 1, 262_144, 5_000_000]) {
     const bytes = randomBytes(size)

@@ -74,3 +74,17 @@ test('whoever waits for digests that are given up is told', async () => {
   await assert.rejects(totals, /given up/)
   await assert.rejects(added.at(-1) ?? assert.fail(), /given up/)
 })
+
+test('once the thread has died every block is told so, and the next digests have another', async () => {
+  const digests = openThreadDigests(KEY, { each: false })
+  // What cannot be hashed is the end of a thread, as lack of memory would be.
+  const fatal = { buffer: new ArrayBuffer(1) } as Uint8Array<ArrayBuffer>
+  await assert.rejects(digests.add(fatal))
+  await assert.rejects(digests.add(new Uint8Array(1)))
+  await assert.rejects(digests.finish())
+  digests[Symbol.dispose]()
+  using next = openThreadDigests(KEY, { each: false })
+  const added = next.add(Uint8Array.of(1))
+  assert.deepEqual(asBuffers({ ...(await next.finish()) }), asBuffers(totalsOf(Uint8Array.of(1))))
+  await added
+})

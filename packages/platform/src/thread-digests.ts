@@ -22,6 +22,8 @@ class ThreadDigests implements CiphertextDigests {
   /** In the order of the blocks. */
   readonly #blocks: PromiseWithResolvers<DigestedBlock>[] = []
   readonly #totals = quiet(Promise.withResolvers<CiphertextTotals>())
+  /** Nothing is answered any more. */
+  #failure: { readonly error: unknown } | undefined
 
   constructor(key: Uint8Array, options: CiphertextDigestOptions) {
     this.#thread = sharedThread()
@@ -31,6 +33,10 @@ class ThreadDigests implements CiphertextDigests {
 
   add(bytes: Uint8Array<ArrayBuffer>): Promise<DigestedBlock> {
     const digested = quiet(Promise.withResolvers<DigestedBlock>())
+    if (this.#failure) {
+      digested.reject(this.#failure.error)
+      return digested.promise
+    }
     this.#blocks.push(digested)
     this.#thread.send({ kind: 'block', id: this.#id, bytes }, [bytes.buffer])
     return digested.promise
@@ -53,6 +59,7 @@ class ThreadDigests implements CiphertextDigests {
   }
 
   #fail(error: unknown): void {
+    this.#failure ??= { error }
     this.#totals.reject(error)
     for (const { reject } of this.#blocks.splice(0)) reject(error)
   }

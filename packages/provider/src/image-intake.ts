@@ -10,12 +10,15 @@ import { type OpenLimits, openImage } from '@trusted-pods/protocol/image/open.ts
 import { peerSource } from '@trusted-pods/protocol/image/peer-source.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
 import type { ImageSources } from './image-sources.ts'
+import { ReservingStore } from './reserving-store.ts'
 import type { ImageRef, PodRuntime } from './runtime/pod-runtime.ts'
 import { TreeTable } from './tree-table.ts'
 
 export interface IntakeOptions {
   /** Folder of blocks, shared by all pods: they are ciphertext, and nobody is told what is held but who knows a CID of it. */
   readonly folder: string
+  /** Free space of the disk that stays, whatever was promised; default 0. */
+  readonly reserveBytes?: number
   /** Bytes of images that no pod needs any more, kept for the next one. */
   readonly coldBytes: number
   readonly runtime: Pick<PodRuntime, 'importImage'>
@@ -58,7 +61,8 @@ export class ImageIntake {
     const images = distinctImages(pod)
     // First of all: what is named is not evicted.
     await this.#trees.use(podId, [...images.keys()])
-    const blockstore = await this.#trees.blockstore()
+    const { folder, reserveBytes = 0 } = this.#options
+    const blockstore = new ReservingStore(await this.#trees.blockstore(), { folder, bytes: reserveBytes })
     const maxBytes = quotedBytes > 0 ? Math.min(quotedBytes, limits.encryptedBytes) : limits.encryptedBytes
     let before = 0
     for (const [cid, { sources }] of images) {

@@ -22,7 +22,7 @@ function keeperWorld() {
   const runtime = memoryRuntime()
   const metered = new Set<string>()
   const settled: string[] = []
-  const opening: { during?: () => Promise<void> } = {}
+  const opening: { during?: () => Promise<void>; forget?: () => Promise<void> } = {}
   const changes = new Changes()
   const keeper = new PodKeeper({
     journal,
@@ -45,7 +45,7 @@ function keeperWorld() {
     intake: {
       fetch: async () => 0,
       hasSources: () => false,
-      forget: async () => {},
+      forget: async () => opening.forget?.(),
       open: async (podId) => {
         const image = `image-of-${podId}` as ImageRef
         runtime.images.add(image)
@@ -253,4 +253,12 @@ test('a pod that cannot go on after a suspension is suspended again, its data ke
   }
   await until(A, 'running')
   assert.deepEqual([runtime.volumes.has(A), settled], [true, []])
+})
+
+test('a pod whose blocks cannot be freed is ended and settled all the same', async () => {
+  const { journal, settled, opening, keeper, run } = keeperWorld()
+  opening.forget = async () => assert.fail('the disk fails')
+  await run(A)
+  await keeper.end(A, STOP)
+  assert.deepEqual([journal.pod(A)?.phase, settled], ['stopped', [A]])
 })

@@ -240,7 +240,7 @@ export class PodKeeper {
   }
 
   async #takeDown(row: PodRow): Promise<void> {
-    const { runtime, front, intake, charger } = this.#parts
+    const { runtime, front, intake, charger, log } = this.#parts
     for (const { host } of row.pod ? httpRoutes(podOf(row)) : []) front.removeRoute(host, row.podId)
     // It may fail: what it left is taken down here.
     await this.#suspending.get(row.podId)?.catch(() => undefined)
@@ -248,7 +248,10 @@ export class PodKeeper {
     await this.#takeOffline(row)
     await runtime.remove(row.podId, { volumes: true })
     await charger.finalReceipt(row.podId, exit)
-    await intake.forget(row.podId)
+    // Room for others' images must not stand between a pod and its money.
+    await intake
+      .forget(row.podId)
+      .catch((error: unknown) => log.error('blocks of images not freed', { pod: row.podId, reason: String(error) }))
     this.#sources.delete(row.podId)
     this.#restarts.forget(row.podId)
     this.#parts.traffic.forget(row.podId)

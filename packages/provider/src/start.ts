@@ -26,7 +26,7 @@ import type { ProviderConfig } from './config.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
-import { imageRoom } from './image-room.ts'
+import { bytesToCome, imageRoom } from './image-room.ts'
 import { createImageSources } from './image-sources.ts'
 import { Journal } from './journal.ts'
 import { loadProviderKeys } from './keys.ts'
@@ -35,7 +35,7 @@ import { type Listing, openListing } from './listing.ts'
 import { Meter } from './meter.ts'
 import { ownerOf } from './owner.ts'
 import { PodKeeper } from './pod-keeper.ts'
-import { LIVE_PHASES, type PodRow } from './pod-row.ts'
+import { LIVE_PHASES, type PodRow, STARTING_PHASES } from './pod-row.ts'
 import { loadPrices, requireMetered } from './prices.ts'
 import type { RecordParts } from './provider-record.ts'
 import { keepReleasing, Relay } from './relay.ts'
@@ -195,6 +195,7 @@ async function openPods(
   const intake = new ImageIntake({
     folder: join(config.stateDir, 'blocks'),
     coldBytes: terms.coldImageBytes,
+    reserveBytes: terms.diskReserveBytes,
     runtime,
     limits,
     sources: createImageSources({ node, guard: createDialGuard({ allowPrivate }), gateways }),
@@ -234,7 +235,8 @@ function answers(config: ProviderConfig, parts: Base & Machine & Pods): ServiceP
   const sessions = new SessionTable()
   const own = ownPayment(config, parts)
   const { quoteSeconds, minRuntimeMinutes } = config.terms
-  const requireRoom = imageRoom({ folder: config.stateDir, ...config.terms })
+  const owedBytes = () => bytesToCome(journal.pods(STARTING_PHASES))
+  const requireRoom = imageRoom({ folder: config.stateDir, ...config.terms, owedBytes })
   const offering = { quoteMs: quoteSeconds * 1000, minRuntimeMinutes, hosts: config.http.hosts, requireRoom }
   const quote = { link, relay, capacity, pricing, own, account: keys.meter, peerId, ...offering }
   const claims = new TextEncoder().encode(

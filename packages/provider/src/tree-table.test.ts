@@ -4,9 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import * as dagPb from '@ipld/dag-pb'
 import { findBlock } from '@trusted-pods/protocol/image/block.ts'
 import { writeDirectory, writeFile as writeUnixfsFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import { sha256, sha512 } from 'multiformats/hashes/sha2'
 import { TreeTable } from './tree-table.ts'
 
 const MIB = 1024 * 1024
@@ -74,4 +77,40 @@ test('nothing is evicted while a tree is read, nor what is younger than a minute
     assert.equal(await tree.isHeld(), true)
     await trees.release('nobody')
     assert.equal(await tree.isHeld(), false)
+  }))
+
+test('what was held of a tree that no reader would take is evicted like any other, and stops no eviction', () =>
+  withFolder(async (folder) => {
+    const trees = new TreeTable(folder, { maxColdBytes: 0, clock: later })
+    const blockstore = await trees.blockstore()
+    const noNode = Buffer.from('these bytes are no node')
+    const wrongHash = CID.createV1(raw.code, await sha512.digest(noNode))
+    const linked = dagPb.encode(dagPb.prepare({ Data: Uint8Array.of(8, 1), Links: [{ Hash: wrongHash, Tsize: 1 }] }))
+    const held: CID[] = []
+    for (const block of [noNode, linked]) {
+      const cid = CID.createV1(dagPb.code, await sha256.digest(block))
+      await blockstore.put(cid, block)
+      held.push(cid)
+    }
+    const never = CID.createV1(dagPb.code, await sha512.digest(noNode))
+    await trees.use('hostile', [...held, never].map(hex))
+    // In use and cold: either way it is looked at.
+    await trees.release('another')
+    await trees.release('hostile')
+    for (const cid of held) assert.equal(await findBlock(blockstore, cid), undefined)
+  }))
+
+test('a cold tree counts by what lies on the disk, not by what its links say', () =>
+  withFolder(async (folder) => {
+    const trees = new TreeTable(folder, { maxColdBytes: MIB, clock: later })
+    const blockstore = await trees.blockstore()
+    const leaf = await writeUnixfsFile(blockstore, randomBytes(MIB / 2))
+    const other = await writeUnixfsFile(blockstore, randomBytes(MIB))
+    const Links = [leaf, other].map(({ cid }, i) => ({ Name: `${i}`, Hash: cid, Tsize: 0 }))
+    const root = dagPb.encode(dagPb.prepare({ Data: Uint8Array.of(8, 1), Links }))
+    const cid = CID.createV1(dagPb.code, await sha256.digest(root))
+    await blockstore.put(cid, root)
+    await trees.use('pod', [hex(cid)])
+    await trees.release('pod')
+    assert.equal(await findBlock(blockstore, other.cid), undefined)
   }))

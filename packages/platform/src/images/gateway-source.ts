@@ -1,7 +1,6 @@
 /** Blocks of a trustless HTTP gateway, one request for each, over connections that stay open. No redirects, no credentials, no cookies.
  * Source: specs.ipfs.tech/http-gateways/trustless-gateway. Spec: spec/IMAGES.md#sources-of-blocks. */
 import type { LookupAddress } from 'node:dns'
-import { once } from 'node:events'
 import { Agent as HttpAgent, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { LookupFunction } from 'node:net'
@@ -92,11 +91,14 @@ async function fetchBlock(cid: CID, { name, origin, isSecure, connectionOptions,
   return readBlock(answer, { name, signal, onBytes })
 }
 
-async function answerTo(asked: ReturnType<typeof requestHttp>): Promise<IncomingMessage> {
-  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
-  // Whoever reads the body is told of what ends it.
-  asked.on('error', () => {})
-  return answer
+function answerTo(asked: ReturnType<typeof requestHttp>): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  asked.once('response', resolve)
+  // Stays: whoever reads the body is told of what ends it.
+  asked.on('error', reject)
+  // All that comes of an answer that changes the protocol: Node drops that connection, and no signal ends the request any more.
+  asked.once('close', () => reject(new Error('closed without an answer')))
+  return promise
 }
 
 async function readBlock(

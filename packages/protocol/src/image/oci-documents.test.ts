@@ -111,3 +111,25 @@ test('refused: a config that is not of a Linux image with diff_ids', () => {
   ] as const)
     assert.throws(() => parseImageConfig(encode({ ...IMAGE, ...change })), refused(message))
 })
+
+test('refused: a config that an engine, whose parser minds no case and merges what is there twice, would read otherwise', () => {
+  const rootfs = `{"type":"layers","diff_ids":["${DIGEST}"]}`
+  const config = (more: string) => Buffer.from(`{"architecture":"amd64","os":"linux",${more}}`)
+  const fine = [
+    `"rootfs":${rootfs},"config":{"Cmd":["/x","a:{\\"Cmd\\""],"Labels":{"a":"1","A":"2"},"Env":["a","a"]}`,
+    `"config":{"Other":{"labels":1}},"history":[{"rootfs":1},{"rootfs":1,"ROOTFS":[{}]}],"rootfs":${rootfs}`,
+  ]
+  fine.push(`"rootfs":${rootfs},"constructor":{"name":1},"__proto__":{"a":1}`)
+  fine.push(`"x":${'{"a":'.repeat(300_000)}1${'}'.repeat(300_000)},"rootfs":${rootfs}`)
+  for (const more of fine) assert.deepEqual(parseImageConfig(config(more)), { diffIds: [DIGEST] })
+  for (const [more, message] of [
+    [`"rootfs":${rootfs},"Rootfs":${rootfs}`, /"Rootfs" is there twice/],
+    [`"rootf\u017f":${rootfs},"rootfs":${rootfs}`, /is spelled otherwise/],
+    [`"rootfs":${rootfs},"\\u0072ootfs":{}`, /"rootfs" is there twice/],
+    [`"rootfs":{"diff_ids":[],"type":"layers","Diff_IDs":[],"diff_ids":["${DIGEST}"]}`, /"Diff_IDs" is there twice/],
+    [`"rootfs":${rootfs},"config":{"labels":{}}`, /"labels" is spelled otherwise/],
+    [`"config":{"Labels":{"a":"b"}},"rootfs":${rootfs},"config":{}`, /"config" is there twice/],
+    [`"rootfs":${rootfs},"config":{"Cmd":[],"CMD":[]}`, /"CMD" is there twice/],
+  ] as const)
+    assert.throws(() => parseImageConfig(config(more)), refused(message), more)
+})

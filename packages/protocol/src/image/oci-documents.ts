@@ -3,6 +3,7 @@
  * change the meaning is refused. Spec: spec/IMAGES.md#documents. Pure.
  */
 import { isDigestText } from './digest.ts'
+import { refuseOtherReadings } from './go-json.ts'
 import { asJsonArray, asJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
 import { CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE } from './media-types.ts'
 import { refused } from './refused.ts'
@@ -12,6 +13,25 @@ export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 /** overlayfs in Docker stops at 128 with the writable layer. */
 export const MAX_LAYERS = 127
 const MAX_ANNOTATIONS = 64
+
+/** What we read of a config, or an engine acts on. */
+const CONFIG_KEYS = {
+  '': ['architecture', 'os', 'config', 'rootfs'],
+  rootfs: ['type', 'diff_ids'],
+  config: [
+    'User',
+    'ExposedPorts',
+    'Env',
+    'Entrypoint',
+    'Cmd',
+    'Volumes',
+    'WorkingDir',
+    'Labels',
+    'StopSignal',
+    'Healthcheck',
+    'OnBuild',
+  ],
+}
 
 export interface Descriptor {
   readonly mediaType: string
@@ -60,6 +80,7 @@ export function parseImageManifest(bytes: Uint8Array): ImageManifest {
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   checkSize(bytes, 'image config')
   const config = parseJsonObject(bytes, 'image config')
+  refuseOtherReadings(new TextDecoder().decode(bytes), CONFIG_KEYS, 'image config')
   wantType(config.os, 'linux', 'config.os')
   if (typeof config.architecture !== 'string' || config.architecture === '')
     throw refused('config.architecture is missing')
