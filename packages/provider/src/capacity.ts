@@ -93,7 +93,7 @@ export class Capacity {
   /** Devices of its own for each GPU of a pod that was admitted; they are its own once they are in the journal.
    * @throws TrustedPodsError QUOTE_NO_CAPACITY. */
   devicesFor(pod: Pod): GivenDevice[] {
-    const taken = new Set(this.#journal.pods(LIVE_PHASES).flatMap(({ devices }) => devices.map(({ id }) => id)))
+    const taken = this.#journal.pods(LIVE_PHASES).flatMap(({ devices }) => devices)
     const ofModel = (model: string) => this.#held().filter(({ name, selector }) => name === GPU && selector === model)
     return chooseDevices(pod, this.#devices, { taken, held: (model) => (model === '' ? 0n : sum(ofModel(model))) })
   }
