@@ -171,7 +171,7 @@ test('with too few tokens nothing is signed', async () => {
 })
 
 /** A lease as a run leaves it that dies when it has signed: nobody has seen the signature. */
-async function signedOnly(publisher: Publisher, chain: Chain): Promise<LeaseOf<'opening'>> {
+async function signedOnly(publisher: Publisher, chain: Chain, host = 'hello'): Promise<LeaseOf<'opening'>> {
   let lease: Lease | undefined
   const died = new Error('died')
   const leases = {
@@ -181,7 +181,8 @@ async function signedOnly(publisher: Publisher, chain: Chain): Promise<LeaseOf<'
     },
   }
   const options = { ...optionsFor(publisher, chain), leases, funding: 'relayed' as const }
-  await assert.rejects(run(deploy(await readHelloManifest(), await world.offer(), options)), (error) => error === died)
+  const manifest = await readHelloManifest((text) => text.replace('host: hello.', `host: ${host}.`))
+  await assert.rejects(run(deploy(manifest, await world.offer(), options)), (error) => error === died)
   return lease?.kind === 'opening' ? lease : assert.fail('no lease was signed')
 }
 
@@ -224,4 +225,22 @@ test('what does not pay for the pod is refused by the provider before it sends a
   await refused('CHANNEL_NO_FUNDS', /ERC20InsufficientBalance/, {})
   assert.equal(await nonce(), before)
   assert.equal(await readChannel(chain, channelId(terms, lease.channel)), undefined)
+})
+
+test('for a pod whose place is gone nothing is sent, and its tokens stay where they are', async () => {
+  await using publisher = await startPublisher(world)
+  const account = privateKeyToAccount(generatePrivateKey())
+  const chain = await poorChain(account, TOKENS)
+  const options = { ...optionsFor(publisher, chain), funding: 'relayed' as const }
+  // Both with the one host name that they ask for: the second is the same publisher's, so its quote is good.
+  const [first, second] = [await signedOnly(publisher, chain, 'one'), await signedOnly(publisher, chain, 'one')]
+  const { lease } = await run(resumeLease(first, options))
+  const nonce = () => chain.public.getTransactionCount({ address: world.demo.provider.address, blockTag: 'pending' })
+  const before = await nonce()
+  await assertRefused('QUOTE_HOST_TAKEN', /in use here/, async () => {
+    for await (const _ of resumeLease(second, options));
+  })
+  assert.equal(await nonce(), before)
+  assert.equal(await readChannel(chain, channelId(second.channel.terms, second.channel)), undefined)
+  await stopLease(chain, lease, { node: options.node, leases: options.leases })
 })

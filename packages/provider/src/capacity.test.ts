@@ -146,6 +146,18 @@ test('admitting takes the hold’s place; a lost hold is checked anew', () => {
   assert.throws(() => capacity.admit(hold('a', 600n), 0), { code: 'QUOTE_NO_CAPACITY' })
 })
 
+test('a place that is looked at stays held, and a place that others hold is refused', () => {
+  const capacity = new Capacity(cpu(1000n), journalWith([]))
+  const mine = hold('a', 400n)
+  assert.equal(capacity.hold(mine, 0), true)
+  capacity.requirePlace(mine, 1)
+  assert.deepEqual(
+    capacity.free(1).map(({ quantity }) => quantity),
+    [600n],
+  )
+  assert.throws(() => capacity.requirePlace(hold('b', 700n), 1), { code: 'QUOTE_NO_CAPACITY' })
+})
+
 test('a resource that is not offered is QUOTE_UNKNOWN_RESOURCE', () => {
   const capacity = new Capacity([amount('memory', 1000n)], journalWith([]))
   assert.throws(() => capacity.hold(hold('a', 1n), 0), { code: 'QUOTE_UNKNOWN_RESOURCE' })

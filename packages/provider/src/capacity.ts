@@ -90,10 +90,20 @@ export class Capacity {
     this.#requireFree(claim.resources, nowMs)
   }
 
+  /** Whether `admit` would let it in now; its hold stays. @throws as `admit`. */
+  requirePlace(claim: Claim, nowMs: number): void {
+    const own = this.#holds.filter(({ quoteId }) => quoteId === claim.quoteId)
+    try {
+      this.admit(claim, nowMs)
+    } finally {
+      this.#holds.push(...own)
+    }
+  }
+
   /** Devices of its own for each GPU of a pod that was admitted; they are its own once they are in the journal.
    * @throws TrustedPodsError QUOTE_NO_CAPACITY. */
   devicesFor(pod: Pod): GivenDevice[] {
-    const taken = new Set(this.#journal.pods(LIVE_PHASES).flatMap(({ devices }) => devices.map(({ id }) => id)))
+    const taken = this.#journal.pods(LIVE_PHASES).flatMap(({ devices }) => devices)
     const ofModel = (model: string) => this.#held().filter(({ name, selector }) => name === GPU && selector === model)
     return chooseDevices(pod, this.#devices, { taken, held: (model) => (model === '' ? 0n : sum(ofModel(model))) })
   }

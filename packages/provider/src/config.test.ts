@@ -91,6 +91,17 @@ const MISTAKES: [name: string, change: (text: string) => string, message: RegExp
     (text) => `${text}\ngpus: {a: {nodes: [/dev/x, /dev/y]}, b: {nodes: [/dev/y]}}`,
     /gpus\.b is the same device as a/,
   ],
+  ['all GPUs as one', (text) => `${text}\ngpus: {a: {nvidia: all}}`, /gpus\.a\.nvidia must be an index or a UUID/],
+  [
+    'all GPUs by CDI',
+    (text) => `${text}\ngpus: {a: {cdi: 'nvidia.com/gpu=all'}}`,
+    /gpus\.a\.cdi must be .* one device/,
+  ],
+  [
+    'a device that is shared as the control of another',
+    (text) => `${text}\ngpus: {a: {nodes: [/dev/x]}, b: {nodes: [/dev/y], control: [/dev/c, /dev/x]}}`,
+    /gpus\.b gives \/dev\/x to others, which is the device a/,
+  ],
   ['ports from high to low', (text) => `${text}\nports: {from: 3000, to: 2000}`, /ports must go from a lower/],
   ['a URL that is none', (text) => `${text}\nendorsements: {kds: kds.example}`, /endorsements\.kds must be an http/],
   ['an unknown maker', (text) => `${text}\nendorsements: {arm: 'https://a.example'}`, /endorsements\.arm is unknown/],

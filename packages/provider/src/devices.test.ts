@@ -121,6 +121,24 @@ test('what a GPU of any model was given no longer counts as free of its model', 
   await assertRefused('QUOTE_NO_CAPACITY', /asked, 0 free/, async () => admit(podWith({ x: [gone] })))
 })
 
+test('a device that the configuration names anew stays with the pod that has it', async () => {
+  const card = (id: string, model: string, path: string): Device => ({
+    id,
+    model,
+    access: { kind: 'nodes', paths: [path, `${path}-render`], control: ['/dev/kfd'] },
+  })
+  const { journal, admit } = openMarket([nvidia('0', 'H100'), card('card', 'MI300', '/dev/dri/a')])
+  admit(podWith({ x: ['H100', 'MI300'] }))
+  const renamed: Device[] = [
+    { ...nvidia('0', 'H200'), id: 'left' },
+    nvidia('1', 'H200'),
+    card('first', 'MI250', '/dev/dri/a'),
+    card('second', 'MI250', '/dev/dri/b'),
+  ]
+  const again = openMarket(renamed, journal)
+  assert.deepEqual(again.given(again.admit(podWith({ x: ['H200', 'MI250'] }))), ['x 1', 'x second'])
+})
+
 /** Nodes of the kernel's own character devices 1:5 (zero) and 1:7 (full), which anybody can tell apart by reading and writing. */
 function makeNodes() {
   const folder = `/dev/tpod-test-${process.pid}`

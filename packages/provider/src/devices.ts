@@ -34,8 +34,8 @@ export function heldResources(resources: readonly ResourceAmount[], given: reado
 }
 
 export interface ChoiceOptions {
-  /** Ids that live pods have. */
-  readonly taken: ReadonlySet<string>
+  /** What live pods have, as the configuration called it then. */
+  readonly taken: readonly Device[]
   /** Devices of each model that quotes hold by its name. */
   readonly held: (model: string) => bigint
 }
@@ -46,7 +46,7 @@ export interface ChoiceOptions {
  * @throws TrustedPodsError QUOTE_NO_CAPACITY when there are not enough.
  */
 export function chooseDevices(pod: Pod, devices: readonly Device[], { taken, held }: ChoiceOptions): GivenDevice[] {
-  const free = devices.filter(({ id }) => !taken.has(id))
+  const free = devices.filter((device) => !taken.some((other) => isSame(device, other)))
   const given: GivenDevice[] = []
   const take = (container: string, model: string) => {
     const at = free.findIndex((device) => device.model === model)
@@ -58,6 +58,15 @@ export function chooseDevices(pod: Pod, devices: readonly Device[], { taken, hel
   for (const { container, model } of demands.filter(({ model }) => model !== '')) take(container, model)
   for (const { container } of demands.filter(({ model }) => model === '')) take(container, mostFree(free, held))
   return given
+}
+
+/** By its name, or by what the engine is told, should the configuration have named it anew. */
+function isSame(a: Device, b: Device): boolean {
+  if (a.id === b.id) return true
+  if (a.access.kind !== 'nodes' || b.access.kind !== 'nodes')
+    return JSON.stringify(a.access) === JSON.stringify(b.access)
+  const { paths } = b.access
+  return a.access.paths.some((path) => paths.includes(path))
 }
 
 function mostFree(free: readonly Device[], held: ChoiceOptions['held']): string {

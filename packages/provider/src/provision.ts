@@ -21,7 +21,7 @@ import { type HpkeKeyPair, unsealPod } from '@trusted-pods/protocol/wire/seal.ts
 import type { Caller } from '@trusted-pods/protocol/wire/serve.ts'
 import type { Hex } from 'viem'
 import { type Admitted, admit } from './admission.ts'
-import type { Capacity } from './capacity.ts'
+import type { Capacity, Claim } from './capacity.ts'
 import type { ChainLink } from './chain-link.ts'
 import type { PortRange } from './config.ts'
 import { findOpening } from './deposit-watch.ts'
@@ -120,6 +120,10 @@ function namesOf({ terms, ...place }: OpenedChannel, { idempotencyKey }: Provisi
   }
 }
 
+function claimOf({ quote: { id, resources, httpHosts } }: Admitted, publisher: PeerId): Claim {
+  return { quoteId: toHex(id), publisher: publisher.toString(), resources, httpHosts }
+}
+
 /** Stores the pod, or finds that another stream has. */
 function insert(
   request: ProvisionRequest,
@@ -131,9 +135,7 @@ function insert(
   if (meanwhile) return meanwhile.podId
   const names = namesOf(channel, request, publisher)
   parts.journal.requireUnused(names)
-  const { id, resources, httpHosts } = admitted.quote
-  const claim = { quoteId: toHex(id), publisher: names.publisher, resources, httpHosts }
-  parts.capacity.admit(claim, Date.now())
+  parts.capacity.admit(claimOf(admitted, publisher), Date.now())
   const devices = parts.capacity.devicesFor(admitted.pod)
   parts.journal.insert({
     ...names,
@@ -195,6 +197,7 @@ async function checkPayment(request: ProvisionRequest, admitted: Admitted, asked
   if (isRelayed) {
     checkTerms(expected)
     parts.journal.requireUnused(namesOf(channel, request, publisher))
+    parts.capacity.requirePlace(claimOf(admitted, publisher), Date.now())
     openTransaction = (await open(request, channel, admitted, parts)) ?? openTransaction
     seen = await readChannel(chain, id)
   }

@@ -6,6 +6,7 @@ import { type Chain, connectChain, requireWallet } from '@trusted-pods/protocol/
 import { depositCall, signDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { credit, readChannel, redeem, settleClose } from '@trusted-pods/protocol/chain/escrow.ts'
 import { testTokenAbi } from '@trusted-pods/protocol/chain/gen/test-token.ts'
+import { memoryOutbox } from '@trusted-pods/protocol/chain/outbox.ts'
 import { mintTestToken, tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
 import { transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
@@ -203,7 +204,7 @@ test('an authorization that is about to end is not sent: its gas could be for no
 
 test('no more gas than the bound of a day is given, and to one payer no more than a quarter', async () => {
   const gasPrice = (await provider.public.estimateFeesPerGas()).maxFeePerGas
-  const { relay, ledger } = relayWith({ relayWeiPerDay: 4n * 200_000n * gasPrice })
+  const { relay, ledger } = relayWith({ relayWeiPerDay: 4n * 300_000n * gasPrice })
   const send = async (chain: Chain) => {
     const terms = termsOf(chain)
     return relay.send(terms, await signDeposit(chain, terms, { amount: DEPOSIT }), 'open')
@@ -226,7 +227,7 @@ test('the least deposit is that of the quote, or what makes its gas a small part
   const { relay } = relayWith({ coinPrice: 3_000_000_000n })
   const gasPrice = (await provider.public.estimateFeesPerGas()).maxFeePerGas
   const least = (await relay.leastDeposit(77n)) ?? 0n
-  assert.ok(least > (200_000n * gasPrice * 3_000_000_000n * 18n) / COIN, `${least}`)
+  assert.ok(least > (250_000n * gasPrice * 3_000_000_000n * 18n) / COIN, `${least}`)
   assert.equal(await relayWith({ relayWeiPerDay: 0n }).relay.leastDeposit(77n), undefined)
   const blind = { require: () => assert.fail('no chain') }
   assert.equal(await relayWith({ link: blind }).relay.leastDeposit(77n), undefined)
@@ -248,4 +249,61 @@ test('an opening whose pod never came is let go once nobody can be storing it, a
   assert.equal((await readChannel(payer, idOf(used)))?.closed, false)
   assert.equal(await tokenBalance(payer, { token: stray.token, account: stray.payer }), start - DEPOSIT)
   assert.deepEqual(ledger.openings(), [])
+})
+
+test('a provider that was killed while its transaction waits finds the same one, and pays and counts it once', async () => {
+  const ledger = new RelayLedger(':memory:')
+  const terms = termsOf(payer)
+  const signed = await signDeposit(payer, terms, { amount: DEPOSIT })
+  const nonce = await nonceOf(provider)
+  const outbox = memoryOutbox()
+  /** Another process with the same files. */
+  const start = async () => {
+    const chain = await connectChain(dev.config, { account: dev.anvil.account(1), pollingIntervalMs: 20, outbox })
+    return { ...relayWith({ ledger, link: linkTo(chain) }), chain }
+  }
+  const { address } = requireWallet(provider).account
+  await dev.anvil.control.setAutomine(false)
+  try {
+    const killed = (await start()).relay.send(terms, signed, 'open')
+    while ((await payer.public.getTransactionCount({ address, blockTag: 'pending' })) === nonce) await setImmediate()
+    const { total } = ledger.spentSince(0, '')
+    const { relay, chain } = await start()
+    const again = relay.send(terms, signed, 'open')
+    let hasEnded = false
+    const end = () => {
+      hasEnded = true
+    }
+    again.then(end, end)
+    while (requireWallet(chain).awaited.size === 0 && !hasEnded) await setImmediate()
+    await dev.anvil.control.mine({ blocks: 1 })
+    assert.equal((await again).transaction, (await killed).transaction)
+    assert.equal(ledger.spentSince(0, '').total, total)
+  } finally {
+    await dev.anvil.control.setAutomine(true)
+  }
+  assert.equal(await nonceOf(provider), nonce + 1)
+  assert.equal((await readChannel(payer, idOf(terms)))?.deposited, DEPOSIT)
+})
+
+test('whoever opens and stops again and again costs no more than is counted, the close and the refund with it', async () => {
+  const { relay, ledger } = relayWith()
+  const account = requireWallet(provider).account.address
+  const before = await provider.public.getBalance({ address: account })
+  // All that it has goes in, so that the refund makes it a holder anew.
+  const loop = await poor(DEPOSIT)
+  for (let round = 0; round < 3; round++) {
+    const terms = termsOf(loop)
+    await relay.send(terms, await signDeposit(loop, terms, { amount: DEPOSIT }), 'open')
+    await relay.release(terms)
+    assert.equal(await tokenBalance(loop, { token: loop.token, account: terms.payer }), DEPOSIT)
+  }
+  const spent = before - (await provider.public.getBalance({ address: account }))
+  const { total } = ledger.spentSince(0, '')
+  assert.ok(spent <= total, `${spent} wei were spent, ${total} are counted`)
+})
+
+test('nothing is offered that the share of one payer cannot pay for', async () => {
+  const gasPrice = (await provider.public.estimateFeesPerGas()).maxFeePerGas
+  assert.equal(await relayWith({ relayWeiPerDay: 400_000n * gasPrice }).relay.leastDeposit(1n), undefined)
 })

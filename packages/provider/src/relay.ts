@@ -6,7 +6,7 @@ import { fromChain, toCallError } from '@trusted-pods/protocol/chain/chain-error
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { depositCall, isUsed, verifyDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { readChannel, settleClose } from '@trusted-pods/protocol/chain/escrow.ts'
-import { transact } from '@trusted-pods/protocol/chain/transact.ts'
+import { isUnderWay, transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import type { TransferAuthorization } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -15,7 +15,7 @@ import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { Hex } from 'viem'
 import type { ChainLink } from './chain-link.ts'
 import type { Relayed, RelayLedger } from './relay-ledger.ts'
-import { leastRelayedDeposit, type RelayPolicy, refuse, requireWithinBudget } from './relay-policy.ts'
+import { CLOSE_GAS, leastRelayedDeposit, type RelayPolicy, refuse, requireWithinBudget } from './relay-policy.ts'
 
 export interface RelayParts extends RelayPolicy {
   readonly link: ChainLink
@@ -123,9 +123,11 @@ export class Relay {
     const chain = link.require()
     const id = channelId(terms, chain)
     try {
-      const call = depositCall(chain, terms, authorization)
-      this.#reserve(terms, authorization, { kind, id, wei: await mostWei(chain, call, authorization) })
-      const { transaction } = await transact(chain, { ...call, intent: `relay ${id} ${authorization.salt}` })
+      const call = { ...depositCall(chain, terms, authorization), intent: `relay ${id} ${authorization.salt}` }
+      // What an earlier run has sent is counted, and at the pending block it is used up by itself.
+      if (!(await isUnderWay(chain, call.intent)))
+        this.#reserve(terms, authorization, { kind, id, wei: await mostWei(chain, { call, authorization, kind }) })
+      const { transaction } = await transact(chain, call)
       log.info('sent a deposit for its payer', { channel: id, kind, transaction })
       return { transaction }
     } catch (error) {
@@ -174,12 +176,14 @@ export function keepReleasing(relay: Relay, hasPod: (podId: string) => boolean):
   }
 }
 
-/** At the pending block: refusals cost nothing and have a name. */
-async function mostWei(
-  chain: Chain,
-  call: ReturnType<typeof depositCall>,
-  { validBefore }: TransferAuthorization,
-): Promise<bigint> {
+interface Sending {
+  readonly call: ReturnType<typeof depositCall>
+  readonly authorization: TransferAuthorization
+  readonly kind: Relayed['kind']
+}
+
+/** At the pending block: refusals cost nothing and have a name. An opening is paid for with its end: whoever stops at once pays neither. */
+async function mostWei(chain: Chain, { call, authorization: { validBefore }, kind }: Sending): Promise<bigint> {
   const { timestamp } = await fromChain('reading the pending block', chain.public.getBlock({ blockTag: 'pending' }))
   if (timestamp + LEAST_SECONDS > validBefore)
     refuse(`the authorization ends at ${validBefore}, the chain is at ${timestamp}, ${LEAST_SECONDS} s are wanted`)
@@ -187,7 +191,7 @@ async function mostWei(
   const account = requireWallet(chain).account.address
   try {
     const gas = await chain.public.estimateGas({ account, ...(to && { to }), data, blockTag: 'pending' })
-    return gas * (await maxFeePerGas(chain))
+    return (gas + (kind === 'open' ? CLOSE_GAS : 0n)) * (await maxFeePerGas(chain))
   } catch (error) {
     throw toCallError(what, error, abi)
   }

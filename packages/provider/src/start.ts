@@ -23,6 +23,7 @@ import { Changes } from './changes.ts'
 import { Charger } from './charger.ts'
 import { Claimer } from './claimer.ts'
 import type { ProviderConfig } from './config.ts'
+import { requireDeviceNodes } from './device-nodes.ts'
 import { keepProviding, serveRecord } from './dht-listing.ts'
 import { startFront } from './gateway/front.ts'
 import { ImageIntake } from './image-intake.ts'
@@ -144,9 +145,10 @@ type Base = Awaited<ReturnType<typeof openBase>>
 
 /** What pods run in and are reached through. */
 async function openMachine(
-  { stateDir, engineSocket, http, firewall }: ProviderConfig,
+  { stateDir, engineSocket, http, firewall, gpus }: ProviderConfig,
   { journal, peerId, pricing, log, stack }: Base & Owned,
 ) {
+  await requireDeviceNodes(gpus, log)
   const engine = await openEngine({ socket: engineSocket, stateDir: join(stateDir, 'engine'), log })
   // Pods outlive a restart of the provider; an engine of ours ends only when none is left in it.
   stack.defer(async () => {

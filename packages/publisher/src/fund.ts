@@ -14,9 +14,9 @@ import {
   isUsed,
   signDeposit,
 } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
-import { topUp } from '@trusted-pods/protocol/chain/escrow.ts'
+import { topUp, topUpIntent } from '@trusted-pods/protocol/chain/escrow.ts'
 import { tokenBalance } from '@trusted-pods/protocol/chain/token.ts'
-import { transact } from '@trusted-pods/protocol/chain/transact.ts'
+import { isUnderWay, transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { type TransferAuthorization, toProtoFunding } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { FundRequestSchema, FundResponseSchema } from '@trusted-pods/protocol/gen/trustedpods/v0/lease_pb.ts'
@@ -90,7 +90,9 @@ async function add(chain: Chain, lease: Lease, options: FundLeaseOptions): Promi
   const { terms } = lease.channel
   const signed = await stillSigned(chain, lease, amount)
   if (signed === 'used') return { isEarlier: true, isRelayed: true }
-  const isRelayed = node !== undefined && (await shouldRelay(chain, options.funding))
+  // What we have handed in ourselves may still be mined: one that the provider sends beside it would come in on top.
+  const isOwn = await isUnderWay(chain, topUpIntent(chain, terms, amount))
+  const isRelayed = node !== undefined && !isOwn && (await shouldRelay(chain, options.funding))
   if (isRelayed) return await addByProvider(chain, { lease, signed, node }, options)
   // What the provider may still send must not come in beside another sum.
   const single = signed ?? (await signForWallet(chain, lease, options))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Libp2p } from '@libp2p/interface'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
@@ -173,6 +174,53 @@ test('a top-up that was signed and not sent is asked for again, not signed again
   assert.equal(own.isRelayed, false)
   assert.equal((await stateOf(funded))?.deposited, DEPOSIT + 705n)
 })
+
+/** Own, handed in, not mined, and given up. */
+async function leaveWaiting(ask: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  const { address } = requireWallet(payer).account
+  const nonce = await payer.public.getTransactionCount({ address })
+  const given = new AbortController()
+  const asked = ask(given.signal)
+  while ((await payer.public.getTransactionCount({ address, blockTag: 'pending' })) === nonce) await setImmediate()
+  given.abort()
+  await assert.rejects(asked)
+}
+
+test('an opening and a top-up of our own that wait to be mined are waited for: the provider is given none beside them', async () => {
+  const lease = await authorized()
+  await giveGas()
+  await passAuthorization()
+  await dev.anvil.control.setAutomine(false)
+  try {
+    await leaveWaiting((signal) => takeUpOpening(payer, lease, { leases, funding: 'own', signal }))
+    const again = takeUpOpening(payer, lease, { leases, funding: 'relayed' })
+    assert.ok(await waits(again), 'another opening was signed')
+    await dev.anvil.control.mine({ blocks: 1 })
+    const funded = await again
+    assert.equal(funded.kind, 'funded')
+    const add = (funding: 'own' | 'relayed', signal?: AbortSignal) =>
+      fundLease(payer, funded, { amount: 9n, leases, node, funding, ...(signal && { signal }) })
+    await leaveWaiting((signal) => add('own', signal))
+    const added = add('relayed')
+    assert.ok(await waits(added), 'the provider was asked too')
+    await dev.anvil.control.mine({ blocks: 1 })
+    assert.deepEqual([(await added).isEarlier, (await added).isRelayed], [true, false])
+    assert.equal((await stateOf(lease))?.deposited, DEPOSIT + 9n)
+  } finally {
+    await dev.anvil.control.setAutomine(true)
+  }
+})
+
+/** For a transaction to be mined; false: it has ended without. */
+async function waits(asked: Promise<unknown>): Promise<boolean> {
+  let hasEnded = false
+  const end = () => {
+    hasEnded = true
+  }
+  asked.then(end, end)
+  while (!hasEnded && requireWallet(payer).awaited.size === 0) await setImmediate()
+  return !hasEnded
+}
 
 test('the way of funding is chosen by what the account and the provider have, and said', async () => {
   const { token } = payer

@@ -4,8 +4,8 @@
  */
 import type { Chain } from '@trusted-pods/protocol/chain/client.ts'
 import { depositCall, isExpired, signDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
-import { transact } from '@trusted-pods/protocol/chain/transact.ts'
-import { channelId } from '@trusted-pods/protocol/channel/terms.ts'
+import { openIntent } from '@trusted-pods/protocol/chain/escrow.ts'
+import { isUnderWay, transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import {
   asFunded,
@@ -68,9 +68,11 @@ export async function takeUpOpening(
   const isOver = await isExpired(chain, relay)
   const openTransaction = await findOpenTransaction(chain, lease)
   if (openTransaction) return await asFunded(chain, lease, { openTransaction, leases: options.leases })
-  if (!(await isOurs(chain, funding))) return isOver ? await sign(chain, lease, options) : lease
+  const intent = openIntent(chain, terms)
+  // What we have handed in ourselves may still be mined: another that is signed beside it would come in on top.
+  const isOwn = (await isUnderWay(chain, intent)) || (await isOurs(chain, funding))
+  if (!isOwn) return isOver ? await sign(chain, lease, options) : lease
   if (isOver) return await fundChannel(chain, withoutRelay(lease), options)
-  const intent = `open ${channelId(terms, chain)}`
   await transact(chain, { ...depositCall(chain, terms, relay), intent }, { signal: options.signal })
   return await confirmOpening(chain, lease, options)
 }

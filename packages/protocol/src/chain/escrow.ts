@@ -23,6 +23,15 @@ export interface DepositOptions extends TransactOptions {
   readonly deposit: bigint
 }
 
+/** What an opening is called in the outbox, in whatever way it pays. */
+export function openIntent(chain: Chain, terms: ChannelTerms): string {
+  return `open ${channelId(terms, chain)}`
+}
+
+export function topUpIntent(chain: Chain, terms: ChannelTerms, deposit: bigint): string {
+  return `top up ${channelId(terms, chain)} by ${deposit}`
+}
+
 /** Opens a channel with the payer's tokens; its id is `channelId(terms, chain)`. */
 export async function openChannel(
   chain: Chain,
@@ -35,7 +44,7 @@ export async function openChannel(
     amount: deposit,
     call: open,
     what: 'opening the channel',
-    intent: `open ${channelId(terms, chain)}`,
+    intent: openIntent(chain, terms),
     signal,
   })
 }
@@ -48,7 +57,7 @@ export async function topUp(chain: Chain, terms: ChannelTerms, { deposit, signal
     amount: deposit,
     call: add,
     what: 'topping up the channel',
-    intent: `top up ${channelId(terms, chain)} by ${deposit}`,
+    intent: topUpIntent(chain, terms, deposit),
     signal,
   })
 }

@@ -42,6 +42,18 @@ test('a wallet that keeps its key opens a channel, with a permit, and signs vouc
   await assertRefused('CHANNEL_IN_USE', /AlreadyOpen/, () => openChannel(chain, terms(), { deposit: 100n }))
 })
 
+test('a wallet whose request works as its method only is asked as such', async () => {
+  class Wallet {
+    readonly #rpc = http(dev.anvil.rpc)({})
+    request(call: { method: string; params?: unknown }): Promise<unknown> {
+      return this.#rpc.request(call as never)
+    }
+  }
+  const { account } = externalSigner(new Wallet(), dev.anvil.account(0).address)
+  const place = { chainId: dev.config.chainId, escrow: dev.config.escrow, terms: terms() }
+  await verifyVoucher(await signVoucher(7n, { ...place, account }), place)
+})
+
 test('a person who says no is CHANNEL_WALLET, and nothing was sent', async () => {
   const { request } = http(dev.anvil.rpc)({})
   const refusing: RequestProvider = {

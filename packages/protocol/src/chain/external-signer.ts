@@ -35,9 +35,10 @@ const SIGN_TIMEOUT_MS = 300_000
 
 /** @param provider what a browser wallet announces by EIP-6963, or any other EIP-1193 provider. */
 export function externalSigner(provider: RequestProvider | EIP1193Provider, address: Address): ExternalSigner {
-  const { request } = provider as RequestProvider
+  const wallet = provider as RequestProvider
   const ask = async (what: string, method: string, params: unknown): Promise<Hex> => {
-    const answer = await request({ method, params }).catch((cause: unknown) => {
+    // As a method of its own: not every wallet has bound it.
+    const answer = await wallet.request({ method, params }).catch((cause: unknown) => {
       throw new TrustedPodsError('CHANNEL_WALLET', `the signer of ${address} refuses ${what}: ${reasonOf(cause)}`, {
         cause,
       })

@@ -9,7 +9,7 @@ import { toCallError } from './chain-error.ts'
 import { type ChainNode, requireWallet } from './client.ts'
 import type { OutboxEntry } from './outbox.ts'
 import { settleOutbox } from './settle-outbox.ts'
-import { submit, target } from './submit.ts'
+import { accountOf, submit, target } from './submit.ts'
 import type { Wallet } from './wallet.ts'
 
 export interface Call {
@@ -63,6 +63,12 @@ export async function transact(
   const receipt = await awaitMined(node, entry, { signal })
   if (receipt.status !== 'success') throw await revertReason(node, wallet, call, receipt)
   return { ...minedOf(receipt), ...(left && { isEarlier: true }) }
+}
+
+/** Whether a transaction for this was handed over and may still be mined: `transact` would wait for it, and send no other. */
+export async function isUnderWay(node: ChainNode, intent: string): Promise<boolean> {
+  const { outbox } = requireWallet(node)
+  return (await outbox.load(accountOf(node))).some((entry) => entry.intent === intent)
 }
 
 /** The signer chooses nonce and fees, and may replace the transaction by one that pays more. */

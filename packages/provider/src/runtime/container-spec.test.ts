@@ -7,6 +7,11 @@ import { refused } from './test-runtime.ts'
 
 /** The devices that the engine is asked for. */
 function devicesOf(gpus: Pick<ContainerSpec, 'gpus' | 'devices'>): unknown {
+  const body = bodyOf(gpus)
+  return [at(body, 'HostConfig', 'DeviceRequests'), at(body, 'HostConfig', 'Devices')]
+}
+
+function bodyOf(gpus: Partial<ContainerSpec> & Pick<ContainerSpec, 'gpus'>): unknown {
   const none = { command: [], args: [], workingDir: '', env: [], mounts: [], ports: [] }
   const spec = { name: 'x', image: 'x' as ImageRef, cpuMillis: 100n, memoryBytes: 64n << 20n, ...none, ...gpus }
   const pod = { podId: 'a'.repeat(64), containers: [spec], volumes: [] }
@@ -18,8 +23,7 @@ function devicesOf(gpus: Pick<ContainerSpec, 'gpus' | 'devices'>): unknown {
     infraId: 'i',
     secretFiles: new Map(),
   }
-  const { body } = renderMember(pod, spec, context)
-  return [at(body, 'HostConfig', 'DeviceRequests'), at(body, 'HostConfig', 'Devices')]
+  return renderMember(pod, spec, context).body
 }
 
 const nvidia = (id: string) => ({ kind: 'nvidia', id }) as const
@@ -40,6 +44,17 @@ test('GPUs are asked for by the names that the container was given, each in its 
     [],
     [node('/dev/dri/a'), node('/dev/kfd'), node('/dev/dri/b')],
   ])
+})
+
+test('no manifest and no image can name the devices that NVIDIA’s runtime shows it', () => {
+  const env = [
+    { name: 'NVIDIA_VISIBLE_DEVICES', value: 'all' },
+    { name: 'A', value: 'b' },
+  ]
+  assert.deepEqual(at(bodyOf({ gpus: 0, env }), 'Env'), ['A=b', 'NVIDIA_VISIBLE_DEVICES=void'])
+  const cdi = [{ kind: 'cdi', name: 'amd.com/gpu=0' }] as const
+  assert.deepEqual(at(bodyOf({ gpus: 1, devices: cdi, env }), 'Env'), ['A=b', 'NVIDIA_VISIBLE_DEVICES=void'])
+  assert.deepEqual(at(bodyOf({ gpus: 1, devices: [nvidia('0')], env }), 'Env'), ['A=b'])
 })
 
 test('GPUs that were not given one by one are refused with PROVISION_RUNTIME_MISMATCH', () => {

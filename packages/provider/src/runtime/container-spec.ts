@@ -87,7 +87,7 @@ export function renderMember(pod: PodSpec, spec: ContainerSpec, context: MemberC
   const isSandboxed = context.sandbox === 'runsc'
   const body = {
     Image: spec.image,
-    Env: spec.env.map(({ name, value }) => `${name}=${value}`),
+    Env: containerEnv(spec),
     ...(spec.command.length > 0 && { Entrypoint: spec.command }),
     // An entrypoint of one's own must not be given the image's arguments.
     ...((spec.args.length > 0 || spec.command.length > 0) && { Cmd: spec.args }),
@@ -106,6 +106,17 @@ export function renderMember(pod: PodSpec, spec: ContainerSpec, context: MemberC
   }
   const labels = { ...podLabels(context.owner, pod.podId, 'member'), [NAME_LABEL]: spec.name }
   return { ...labelled(memberName(pod.podId, spec.name), body, labels), member: spec.name }
+}
+
+/**
+ * Where NVIDIA's runtime is the engine's default one, this variable gives devices to whoever sets it, a manifest or an image. For a
+ * container with such a device the driver sets it.
+ */
+const VISIBLE_DEVICES = 'NVIDIA_VISIBLE_DEVICES'
+
+function containerEnv({ env, devices = [] }: ContainerSpec): string[] {
+  const lines = env.filter(({ name }) => name !== VISIBLE_DEVICES).map(({ name, value }) => `${name}=${value}`)
+  return devices.some(({ kind }) => kind === 'nvidia') ? lines : [...lines, `${VISIBLE_DEVICES}=void`]
 }
 
 /** By name: of a bare count the driver gives every container the same first ones. */

@@ -132,6 +132,9 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
   /** Longest free first; no more than the pod network has. */
   readonly #freedSubnets = new Set<string>()
 
+  /** A table of counters that is another than before: somebody has flushed the ruleset, and the firewall with it. */
+  #countedSince: string | undefined
+
   constructor(parts: RuntimeParts) {
     this.#parts = parts
   }
@@ -218,7 +221,16 @@ class DockerRuntime implements PodRuntime, AsyncDisposable {
   }
 
   async traffic(podId: string): Promise<TrafficReading | undefined> {
-    return await this.#parts.traffic?.read(podId)
+    const { traffic, owner, podNetwork, log } = this.#parts
+    const reading = await traffic?.read(podId)
+    if (reading === undefined) return undefined
+    const isNew = this.#countedSince !== undefined && this.#countedSince !== reading.epoch
+    this.#countedSince = reading.epoch
+    if (isNew) {
+      log.error('the tables of nft were taken away: they are set again')
+      await setFirewall(owner, formatSubnet(podNetwork))
+    }
+    return reading
   }
 
   async setNetwork(podId: string, { isOpen }: { isOpen: boolean }): Promise<void> {

@@ -26,9 +26,13 @@ export function networkName(podId: string): string {
   return prefixOf(podId)
 }
 
-/** 11 characters; the kernel takes 15. The firewall knows pods by `tp-`. */
+/** 62 bits of the pod id: traffic is counted and closed by this name, and whoever chooses terms until fewer fit has another's. */
+const BRIDGE_DIGITS = 12
+
+/** 15 characters, the most that the kernel takes. The firewall knows pods by `tp-`. */
 export function bridgeName(podId: string): string {
-  return `tp-${podId.slice(0, 8)}`
+  const digits = (BigInt(`0x${podId}`) % 36n ** BigInt(BRIDGE_DIGITS)).toString(36)
+  return `tp-${digits.padStart(BRIDGE_DIGITS, '0')}`
 }
 
 export function infraName(podId: string): string {
