@@ -114,6 +114,8 @@ async function feed(bytes: AsyncIterable<Uint8Array>, transform: Transform): Pro
   closed.promise.catch(() => {})
   finished(transform, (error) => closed.reject(error ?? new Error('the reader left')))
   for await (const chunk of bytes) {
+    // A compressor takes in more than it gives, and what it gives is counted by whoever reads it.
+    countChunk(chunk.length)
     const taken = Promise.withResolvers<void>()
     transform.write(chunk, (error) => (error ? taken.reject(error) : taken.resolve()))
     await Promise.race([taken.promise, closed.promise])

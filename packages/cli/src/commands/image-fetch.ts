@@ -5,7 +5,6 @@ import type { ImagePlace } from '@trusted-pods/protocol/image/image-place.ts'
 import type { Command } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { fetchImageBlocks } from '../image-blocks.ts'
 import { toCidPlace, toWritablePlace } from '../image-places.ts'
 import { openWork, type WriteFlags, writeTransformed } from '../image-work.ts'
 import type { Run } from './command.ts'
@@ -41,7 +40,10 @@ interface Fetch {
 }
 
 async function fetchImage(context: Context, { source, destination, flags }: Fetch): Promise<ExitCode> {
-  if (flags.from.length > 0) await fetchImageBlocks(context, source.cid, flags.from)
+  if (flags.from.length > 0) {
+    const { fetchImageBlocks } = await import('../image-blocks.ts')
+    await fetchImageBlocks(context, source.cid, flags.from)
+  }
   await using work = await openWork(context, source, flags)
   const root = await writeTransformed(context, work, { destination, transform: copyLayer, flags })
   context.output.result(`fetched ${root.digest}`, { cid: `${source.cid}`, digest: root.digest })

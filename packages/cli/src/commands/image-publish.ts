@@ -14,7 +14,6 @@ import { checkEncrypted } from '@trusted-pods/protocol/image/self-check.ts'
 import { type Command, Option } from 'commander'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { serveImageBlocks } from '../image-blocks.ts'
 import { toImagePlace } from '../image-places.ts'
 import {
   addPrivacyOptions,
@@ -94,7 +93,10 @@ async function publish(context: Context, source: ImagePlace, flags: PublishFlags
   else tellPlainLayers(output, [...plain])
   if (isOwnKey) output.progress(`the key that opens it: ${work.store.keyPath(cid)}`)
   if (reference) output.next(`nerdctl run ipfs://${reference}`)
-  if (flags.serve) await serveImageBlocks(context, cid, layers.blockstore)
+  if (flags.serve) {
+    const { serveImageBlocks } = await import('../image-blocks.ts')
+    await serveImageBlocks(context, cid, layers.blockstore)
+  }
   return EXIT.OK
 }
 
