@@ -307,3 +307,14 @@ test('nothing is offered that the share of one payer cannot pay for', async () =
   const gasPrice = (await provider.public.estimateFeesPerGas()).maxFeePerGas
   assert.equal(await relayWith({ relayWeiPerDay: 400_000n * gasPrice }).relay.leastDeposit(1n), undefined)
 })
+
+test('what is counted of a transaction is its whole limit: a token may do more when it is mined than when it was simulated', async () => {
+  const { relay, ledger } = relayWith()
+  const terms = termsOf(payer)
+  await relay.send(terms, await signDeposit(payer, terms, { amount: DEPOSIT }), 'open')
+  const { total } = ledger.spentSince(0, '')
+  const { transaction } = await relay.send(terms, await signDeposit(payer, terms, { amount: 7n }), 'top-up')
+  const { gas, maxFeePerGas = 0n } = await provider.public.getTransaction({ hash: transaction ?? '0x' })
+  const counted = ledger.spentSince(0, '').total - total
+  assert.ok(counted >= gas * maxFeePerGas, `${counted} are counted, ${gas} x ${maxFeePerGas} may be spent`)
+})

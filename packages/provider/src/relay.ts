@@ -6,7 +6,7 @@ import { fromChain, toCallError } from '@trusted-pods/protocol/chain/chain-error
 import { type Chain, requireWallet } from '@trusted-pods/protocol/chain/client.ts'
 import { depositCall, isUsed, verifyDeposit } from '@trusted-pods/protocol/chain/deposit-authorization.ts'
 import { readChannel, settleClose } from '@trusted-pods/protocol/chain/escrow.ts'
-import { isUnderWay, transact } from '@trusted-pods/protocol/chain/transact.ts'
+import { gasLimitOf, isUnderWay, transact } from '@trusted-pods/protocol/chain/transact.ts'
 import { type ChannelTerms, channelId } from '@trusted-pods/protocol/channel/terms.ts'
 import type { TransferAuthorization } from '@trusted-pods/protocol/channel/transfer-authorization.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
@@ -191,7 +191,7 @@ async function mostWei(chain: Chain, { call, authorization: { validBefore }, kin
   const account = requireWallet(chain).account.address
   try {
     const gas = await chain.public.estimateGas({ account, ...(to && { to }), data, blockTag: 'pending' })
-    return (gas + (kind === 'open' ? CLOSE_GAS : 0n)) * (await maxFeePerGas(chain))
+    return (gasLimitOf(gas) + (kind === 'open' ? CLOSE_GAS : 0n)) * (await maxFeePerGas(chain))
   } catch (error) {
     throw toCallError(what, error, abi)
   }

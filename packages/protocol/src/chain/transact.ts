@@ -44,6 +44,11 @@ export interface Mined {
 /** Gas is estimated at one block and used at a later one. */
 const GAS_MARGIN_PERCENT = 120n
 
+/** The most gas that a transaction gets of which so much is estimated. */
+export function gasLimitOf(estimate: bigint): bigint {
+  return (estimate * GAS_MARGIN_PERCENT) / 100n
+}
+
 /**
  * The same call that an earlier process left on its way is waited for, not sent a second time.
  * @throws TrustedPodsError CHANNEL_WALLET without an account, CHANNEL_NO_FUNDS without gas coin, the code of the contract's refusal,
@@ -150,7 +155,7 @@ async function handIn(
 async function estimateGas(node: ChainNode, { account }: Wallet, { to, data, abi, what }: Call): Promise<bigint> {
   try {
     const gas = await node.public.estimateGas({ account: account.address, ...target(to), data, blockTag: 'pending' })
-    return (gas * GAS_MARGIN_PERCENT) / 100n
+    return gasLimitOf(gas)
   } catch (error) {
     throw toCallError(what, error, abi)
   }
