@@ -197,6 +197,20 @@ test('what is no Kubo, or does not answer, is told before anything is encrypted'
   }
 })
 
+test('a secret that a node repeats does not come into what is told', async () => {
+  await using echo = await startHttp(({ headers }, response) => {
+    const [, shown = ''] = (headers.authorization ?? '').split(' ')
+    response.statusCode = 500
+    response.end(JSON.stringify({ Message: `no ${shown} ${Buffer.from(shown, 'base64').toString()}` }))
+  })
+  for (const authSecret of ['bearer:TOKEN-of-mine', 'basic:me:PASSWORD-of-mine'])
+    await assert.rejects(openIpfsNode({ url: new URL(`http://${echo.host}`), authSecret }), (error: Error) => {
+      assert.match(error.message, /answers version with 500 no \(secret\)/)
+      assert.doesNotMatch(error.message, /of-mine/)
+      return true
+    })
+})
+
 test('one Kubo fetches the tree from another by its CID alone; skopeo opens what came', {
   ...options,
   skip: skip || noSkopeo,

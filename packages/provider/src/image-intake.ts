@@ -67,7 +67,7 @@ export class ImageIntake {
     let before = 0
     for (const [cid, { sources }] of images) {
       const start = before
-      const asked = [...(connection ? [peerSource(connection)] : []), ...this.#otherSources(sources)]
+      const asked = () => [...(connection ? [peerSource(connection)] : []), ...this.#otherSources(sources)]
       const tree = {
         cid: Buffer.from(cid, 'hex'),
         blockstore,
@@ -85,7 +85,7 @@ export class ImageIntake {
             ...(cause !== undefined && { cause: String(cause) }),
           }),
       }
-      const { bytes } = await this.#trees.whileReading(() => fetchTreeFrom(asked, tree))
+      const { bytes } = await this.#trees.whole(() => fetchTreeFrom(asked(), tree))
       before += bytes
     }
     return before
@@ -101,13 +101,10 @@ export class ImageIntake {
     let left = limits
     for (const [cid, { privateKey }] of images) {
       const key = { cid: Buffer.from(cid, 'hex'), privateKey }
-      const limitsLeft = left
-      await this.#trees.whileReading(async () => {
-        const image = await openImage(blockstore, { ...key, crypto: nodeStreamCrypto, limits: limitsLeft, signal })
-        const unpackedBytes = image.layers.reduce((sum, { size }) => sum + size, 0)
-        left = { ...limitsLeft, unpackedBytes: limitsLeft.unpackedBytes - unpackedBytes }
-        names.set(cid, await runtime.importImage(image, { signal }))
-      })
+      const image = await openImage(blockstore, { ...key, crypto: nodeStreamCrypto, limits: left, signal })
+      const unpackedBytes = image.layers.reduce((sum, { size }) => sum + size, 0)
+      left = { ...left, unpackedBytes: left.unpackedBytes - unpackedBytes }
+      names.set(cid, await runtime.importImage(image, { signal }))
     }
     return pod.containers.map(({ image }) => names.get(toHex(image?.cid ?? new Uint8Array())) as ImageRef)
   }

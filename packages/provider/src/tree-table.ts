@@ -23,8 +23,8 @@ export class TreeTable {
   /** Whoever names a tree waits for an eviction, and the other way round. */
   readonly #queue = new SerialQueue()
   #store: Promise<FileBlockstore> | undefined
-  /** Fetches and openings under way: they count on blocks of trees that nothing else holds. */
-  #readers = 0
+  /** Evictions that have removed something. */
+  #evictions = 0
 
   constructor(folder: string, { maxColdBytes, clock = Date.now }: { maxColdBytes: number; clock?: () => number }) {
     this.#folder = folder
@@ -45,13 +45,16 @@ export class TreeTable {
     })
   }
 
-  /** Nothing is evicted meanwhile. */
-  async whileReading<T>(read: () => Promise<T>): Promise<T> {
-    this.#readers++
-    try {
-      return await read()
-    } finally {
-      this.#readers--
+  /**
+   * Fetches a tree that is in use. It may count on blocks of trees that nothing else holds: where any went meanwhile, it looks again.
+   * Nobody who fetches slowly keeps the room of what is no longer needed.
+   */
+  async whole<T>(fetch: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const before = this.#evictions
+      const fetched = await fetch()
+      // In the queue: an eviction that is under way has marked what it will remove.
+      if (await this.#queue.run(ALL, async () => this.#evictions === before)) return fetched
     }
   }
 
@@ -61,13 +64,15 @@ export class TreeTable {
       const now = new Date()
       for (const cid of await this.#treesOf(podId)) await utimes(this.#treePath(cid), now, now).catch(() => {})
       await unlinkIfThere(this.#podPath(podId))
-      // Whoever is released next does it: what is read now must not vanish.
-      if (this.#readers === 0) await this.#evict()
+      const { removedBlocks } = await this.#evict()
+      if (removedBlocks > 0) this.#evictions++
     })
   }
 
   async #evict(): Promise<Swept> {
     const store = await this.blockstore()
+    // Before anything is looked at: what is written from then on is young.
+    const now = this.#clock()
     const live = new Set<string>()
     const used = new Set<string>()
     for (const podId of await namesIn(join(this.#folder, 'pods')))
@@ -83,7 +88,7 @@ export class TreeTable {
         for (const key of withIt) live.add(key)
       }
     }
-    return sweepBlockFiles(join(this.#folder, 'store'), live, { olderThanMs: WRITE_MS, now: this.#clock() })
+    return sweepBlockFiles(join(this.#folder, 'store'), live, { olderThanMs: WRITE_MS, now })
   }
 
   /** The latest used first. */

@@ -42,7 +42,7 @@ export function connectKubo({ url, authSecret, signal }: KuboOptions): KuboRpc {
       return await readAnswer(await http(target, request), {
         command,
         maxBytes,
-        isAuthorized: authorization !== undefined,
+        secrets: authSecret === undefined ? undefined : secretsIn(authSecret),
       })
     } catch (cause) {
       throw toNodeError(url, cause)
@@ -53,28 +53,41 @@ export function connectKubo({ url, authSecret, signal }: KuboOptions): KuboRpc {
 interface Expected {
   command: string
   maxBytes: number
-  isAuthorized: boolean
+  /** What the answer may not bring into a message; undefined: no secret was shown. */
+  secrets: readonly string[] | undefined
 }
 
 async function readAnswer(
   answer: HttpAnswer,
-  { command, maxBytes, isAuthorized }: Expected,
+  { command, maxBytes, secrets }: Expected,
 ): Promise<Uint8Array | undefined> {
   if (answer.status === 200) {
     const parts: Uint8Array[] = []
     for await (const chunk of answer.body(maxBytes)) parts.push(chunk)
     return parts.length === 1 ? parts[0] : Uint8Array.from(Buffer.concat(parts))
   }
-  const said = messageOf(await answer.text())
+  const said = messageOf(without(secrets ?? [], await answer.text()))
   if (answer.status === 500 && LACKS.test(said)) return undefined
   if (answer.status === 401 || answer.status === 403)
     throw new TrustedPodsError(
       'PLATFORM_CONFIG',
       `the IPFS node at ${answer.url.origin} refuses ${command} (${answer.status}): ${
-        isAuthorized ? 'its API.Authorizations do not allow it with this secret' : 'it wants a secret: ipfsApiAuthFile'
+        secrets ? 'its API.Authorizations do not allow it with this secret' : 'it wants a secret: ipfsApiAuthFile'
       }`,
     )
   throw nodeFailed(`the IPFS node at ${answer.url.origin} answers ${command} with ${answer.status} ${said}`)
+}
+
+/** A node that is none, or a proxy before it, may repeat what it was shown. */
+function without(secrets: readonly string[], text: string): string {
+  return secrets.reduce((left, secret) => left.replaceAll(secret, '(secret)'), text)
+}
+
+/** Each form in which it may be repeated, the longest first. */
+function secretsIn(authSecret: string): string[] {
+  const [, header = ''] = toHeader(authSecret).split(' ')
+  const plain = authSecret.replace(/^(bearer|basic):/, '')
+  return [header, plain, plain.slice(plain.indexOf(':') + 1)].filter((text) => text !== '')
 }
 
 function messageOf(text: string): string {

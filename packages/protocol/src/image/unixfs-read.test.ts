@@ -136,3 +136,16 @@ test('a block that is missing, damaged or over 2 MiB is PROVISION_IMAGE_FETCH', 
   await assert.rejects(read(blockstore, cid, 10), fetch)
   await assert.rejects(read(blockstore, await putRaw(blockstore, new Uint8Array(2 * 1024 * 1024 + 1)), 2 ** 22), fetch)
 })
+
+test('refused: long nodes that a file names again and again, each to be hashed every time', async () => {
+  const blockstore = new MemoryBlockstore()
+  const empty = await putRaw(blockstore, new Uint8Array())
+  const stuffed = dagPb.encode({
+    Data: fileNode([0n]).marshal(),
+    Links: [{ Name: 'x'.repeat(1024 * 1024), Hash: empty, Tsize: 0 }],
+  })
+  const long = CID.createV1(dagPb.code, await sha256.digest(stuffed))
+  await blockstore.put(long, stuffed)
+  const file = await putNode(blockstore, fileNode(Array(1000).fill(0n)), Array(1000).fill(long))
+  await assert.rejects(read(blockstore, file, 1024 * 1024 * 16), refused(/too long nodes for its 16777216 bytes/))
+})

@@ -14,6 +14,9 @@ const MAX_DEPTH = 16
 /** Leaves may be this small on average; fewer bytes per block would make reading cost more than the content is worth. */
 const MIN_BYTES_PER_BLOCK = 4096
 const FREE_BLOCKS = 64
+/** Nodes have some 60 bytes for each block below them; one that is stuffed, and named again and again, would be hashed each time. */
+const MIN_CONTENT_PER_NODE_BYTE = 16
+const FREE_NODE_BYTES = 4 * 1024 * 1024
 
 export interface ReadOptions {
   readonly signal?: AbortSignal
@@ -64,7 +67,11 @@ export async function* streamFile(
   cid: CID,
   { maxBytes, signal }: ReadOptions & { maxBytes: number },
 ): AsyncGenerator<Uint8Array> {
-  const budget = { bytes: maxBytes, blocks: FREE_BLOCKS + Math.ceil(maxBytes / MIN_BYTES_PER_BLOCK) }
+  const budget = {
+    bytes: maxBytes,
+    blocks: FREE_BLOCKS + Math.ceil(maxBytes / MIN_BYTES_PER_BLOCK),
+    nodeBytes: FREE_NODE_BYTES + Math.ceil(maxBytes / MIN_CONTENT_PER_NODE_BYTE),
+  }
   yield* walk(cid, MAX_DEPTH)
 
   async function* walk(at: CID, depth: number): AsyncGenerator<Uint8Array> {
@@ -73,6 +80,8 @@ export async function* streamFile(
     const block = await readBlock(blockstore, at, signal)
     const node = isDagPb(at) ? decodeDagPb(at, block) : undefined
     const content = node ? fileContent(at, node) : block
+    budget.nodeBytes -= block.length - content.length
+    if (budget.nodeBytes < 0) throw refused(`file ${cid} has too long nodes for its ${maxBytes} bytes`)
     budget.bytes -= content.length
     if (budget.bytes < 0) throw refused(`file ${cid} is longer than ${maxBytes} bytes`)
     if (content.length > 0) yield content
