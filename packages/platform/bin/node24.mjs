@@ -24,6 +24,8 @@ export const NODE_FLAGS = [
   // Blocks and chunks lie outside of V8's heap but count against its limit, which follows the heap and is a few dozen MiB in programs as small
   // as ours: each 5 MiB of an image then cost a collection of everything, half of a provider's time. (MiB)
   '--initial-old-space-size=128',
+  // What lives short is collected in smaller portions than V8's 16 MiB: 25 MiB less memory with an image, and no slower. (MiB)
+  '--max-semi-space-size=4',
 ]
 
 /**
