@@ -187,17 +187,19 @@ function openWorld() {
   const subnet = `198.51.100.${4 * (process.pid % 60)}`
   const host = (offset: number) => subnet.replace(/\d+$/, (last) => `${Number(last) + offset}`)
   const ip = (...args: string[]) => execFileSync('ip', args)
+  // Not `ip -n`, which wants to mount things anew and cannot where the root is no mount point, as in a chroot.
+  const inside = `--net=/run/netns/${name}`
   ip('netns', 'add', name)
   ip('link', 'add', `${name}h`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name)
   ip('addr', 'add', `${host(1)}/30`, 'dev', `${name}h`)
   ip('link', 'set', `${name}h`, 'up')
-  ip('-n', name, 'addr', 'add', `${host(2)}/30`, 'dev', 'eth0')
-  ip('-n', name, 'link', 'set', 'eth0', 'up')
+  execFileSync('nsenter', [inside, 'ip', 'addr', 'add', `${host(2)}/30`, 'dev', 'eth0'])
+  execFileSync('nsenter', [inside, 'ip', 'link', 'set', 'eth0', 'up'])
   return {
     address: host(2),
     /** How many bytes came before the sender closed. */
     async sink(): Promise<number> {
-      const child = spawn('ip', ['netns', 'exec', name, 'busybox', 'nc', '-l', '-p', '9'], {
+      const child = spawn('nsenter', [inside, 'busybox', 'nc', '-l', '-p', '9'], {
         stdio: ['pipe', 'pipe', 'inherit'],
       })
       let bytes = 0
