@@ -12,7 +12,7 @@ import { Journal } from './journal.ts'
 import { PodKeeper } from './pod-keeper.ts'
 import type { ImageRef } from './runtime/pod-runtime.ts'
 
-const CONNECTED = { status: 'open' } as Connection
+const CONNECTED = Object.assign(new EventTarget(), { status: 'open' }) as unknown as Connection
 const STOP = { code: 'stopped-by-publisher', message: '' }
 const A = 'aa'.repeat(32)
 const B = 'bb'.repeat(32)

@@ -3,6 +3,7 @@ import type { Connection } from '@libp2p/interface'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
 import type { Logger } from '@trusted-pods/protocol/logger.ts'
+import { pause } from '@trusted-pods/protocol/pause.ts'
 import type { Changes } from './changes.ts'
 import type { Charger } from './charger.ts'
 import type { ImageGate } from './image-gate.ts'
@@ -16,6 +17,8 @@ import type { PodObservation, PodRuntime } from './runtime/pod-runtime.ts'
 
 /** Between two tries of other sources while the publisher is away. */
 const RETRY_MS = 30_000
+/** 1 s: a connection whose streams have ended by its loss is closed within a few milliseconds. */
+const LOSS_MS = 1_000
 const TELL_INTERVAL_MS = 1_000
 const LOG_INTERVAL_MS = 10_000
 
@@ -92,7 +95,7 @@ async function fetchImages(
       return journal.change(podId, { fetchedBytes })
     } catch (error) {
       // With a publisher that was there all the time, waiting for it changes nothing.
-      if (signal.aborted || connection?.status === 'open') throw error
+      if (signal.aborted || (connection && !(await isLost(connection, signal)))) throw error
       log.info('publisher lost while fetching', { pod: podId, reason: String(error) })
       await awaitPublisher(podId, sources, { ...parts, patience, lastError: error })
     }
@@ -117,6 +120,17 @@ function tellProgress(
     log.info('fetching images', { pod: podId, fetchedBytes, totalBytes, bytesPerSecond })
     last = { toldAt: now, loggedAt: now, heldBytes: fetchedBytes }
   }
+}
+
+/** Its streams end some turns before the connection itself knows that it is lost. */
+async function isLost(connection: Connection, signal: AbortSignal): Promise<boolean> {
+  if (connection.status !== 'open') return true
+  const known = new AbortController()
+  const onClose = () => known.abort()
+  connection.addEventListener('close', onClose, { once: true })
+  await pause(LOSS_MS, AbortSignal.any([known.signal, signal]))
+  connection.removeEventListener('close', onClose)
+  return known.signal.aborted
 }
 
 function liveConnection(podId: string, sources: Sources): Connection | undefined {

@@ -25,7 +25,7 @@ const INTAKE = {
   forget: async () => {},
   open: async () => [await box.runtime.importImage(await busyboxImage())],
 }
-const CONNECTED = { status: 'open' } as Connection
+const CONNECTED = Object.assign(new EventTarget(), { status: 'open' }) as unknown as Connection
 /** Each start adds a line to the volume, and tells all of them. */
 const SCRIPT = `echo start >> /data/starts; cat /data/starts; ${WAIT}`
 const POD = toBinary(
