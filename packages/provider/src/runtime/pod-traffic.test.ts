@@ -62,9 +62,12 @@ test('what passes is counted by its direction, directly and over a published por
   const [sent, received] = await totals()
   requireCounted(sent, MIB)
   requireCounted(received, 0)
-  assert.deepEqual(await totals(), [sent, received])
+  // But for the last packets of the connection, nothing is counted that did not pass.
+  const again = await totals()
+  requireCounted(again[0] - sent, 0)
+  requireCounted(again[1] - received, 0)
   await download('127.0.0.1', published[0]?.hostPort)
-  requireCounted((await totals())[0] - sent, MIB)
+  requireCounted((await totals())[0] - again[0], MIB)
 })
 
 test('what a pod sends to the world and gets from it is counted, and what the firewall refuses is not', {
