@@ -116,10 +116,10 @@ test('what a pod sends is billed as its allowance comes, and its network is clos
   assert.ok(log.entries.some(({ text }) => text === 'network of a pod closed: its allowance is used up'))
   const total = sent()
   await traffic.count(pod.podId)
-  assert.equal(sent(), total)
+  // The end of the last connection may have passed between the reading and the closing.
+  assert.ok(sent() - total < 1_000)
   passSeconds(3_600)
   await traffic.count(pod.podId)
-  // The end of a connection that the closed network has held up may still count.
   const later = sent()
   assert.ok(later - total < 1_000)
   await get()
