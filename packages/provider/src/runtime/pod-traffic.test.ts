@@ -1,11 +1,12 @@
 /** A known number of bytes, sent and received by real containers, over every way in and out, and over every restart. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { after, test } from 'node:test'
 import { Journal } from '../journal.ts'
+import { openDockerRuntime } from './docker-runtime.ts'
 import { tableName } from './tenant-firewall.ts'
-import { fetchText, podOf, TestRuntime, until, WAIT } from './test-runtime.ts'
+import { fetchText, log, podOf, TestRuntime, until, WAIT } from './test-runtime.ts'
 
 const box = await TestRuntime.open()
 after(() => box.close())
@@ -98,6 +99,27 @@ test('what a pod sends to the world and gets from it is counted, and what the fi
   requireCounted(received, 0)
 })
 
+test('what a pod asks of its resolvers, through the engine, is counted like all else', {
+  skip: box.skip,
+}, async (t) => {
+  const world = openWorld()
+  t.after(() => world.close())
+  const askedBytes = await world.resolver()
+  // Not disposed of: what it looks after is the box's.
+  const runtime = await openDockerRuntime(box.engine, { owner: box.owner, log, dns: [world.address] })
+  const name = Array.from({ length: 4 }, () => 'x'.repeat(60)).join('.')
+  const script = `for i in 1 2 3 4 5 6 7 8 9; do busybox nslookup -type=a $i.${name}; done; echo asked; ${WAIT}`
+  const pod = podOf([box.container('client', script)])
+  t.after(() => runtime.remove(pod.podId, { volumes: true }))
+  await runtime.apply(pod)
+  await until(async () => (await box.said(pod.podId, 'client')).includes('asked'))
+  const asked = askedBytes()
+  assert.ok(asked >= 9 * name.length, `the resolver got ${asked} bytes`)
+  const [sent, received] = await keepTotals(pod.podId)()
+  requireCounted(sent, asked)
+  requireCounted(received, asked)
+})
+
 test('the count goes on over kill -9 of the engine, a new provider, a suspension, and a table that was taken away', {
   skip: box.skip,
 }, async (t) => {
@@ -184,12 +206,23 @@ test('a pod whose id was chosen to begin like another’s runs beside it, and it
   await assert.rejects(fetch(`http://${closed}:8080/mib`, { signal: AbortSignal.timeout(700) }))
 })
 
+/** A resolver on port 53, and how long each question was. */
+const NO_SUCH_NAME = `const socket = require('node:dgram').createSocket('udp4')
+socket.on('message', (asked, { port, address }) => {
+  console.log(asked.length)
+  asked[2] |= 0x80
+  asked[3] = 0x83
+  socket.send(asked, port, address)
+})
+socket.bind(53, () => console.log(0))`
+
 /** A host with an address of the public internet (TEST-NET-2), behind a wire of its own. */
 function openWorld() {
   const name = `tpw${process.pid % 10_000}`
   const subnet = `198.51.100.${4 * (process.pid % 60)}`
   const host = (offset: number) => subnet.replace(/\d+$/, (last) => `${Number(last) + offset}`)
   const ip = (...args: string[]) => execFileSync('ip', args)
+  const children: ChildProcess[] = []
   // Not `ip -n`, which wants to mount things anew and cannot where the root is no mount point, as in a chroot.
   const inside = `--net=/run/netns/${name}`
   ip('netns', 'add', name)
@@ -213,6 +246,22 @@ function openWorld() {
       await once(child, 'exit')
       return bytes
     },
-    close: () => ip('netns', 'delete', name),
+    /** Answers that there is no such name, as long as what was asked. @returns the bytes that it was asked so far. */
+    async resolver(): Promise<() => number> {
+      const child = spawn('nsenter', [inside, process.execPath, '-e', NO_SUCH_NAME], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      })
+      children.push(child)
+      await once(child.stdout, 'data')
+      let bytes = 0
+      child.stdout.on('data', (part: Buffer) => {
+        for (const line of part.toString().split('\n')) bytes += Number(line)
+      })
+      return () => bytes
+    },
+    close() {
+      for (const child of children) child.kill()
+      ip('netns', 'delete', name)
+    },
   }
 }
