@@ -30,6 +30,11 @@ test('a lease that we do not know is a usage error, a pod that the provider does
   assert.equal(exitOf('STATUS_UNKNOWN_POD', true), 7)
 })
 
+test('an image that could not be pulled is a matter of the network here, and the provider’s answer there', () => {
+  assert.equal(exitOf('PROVISION_IMAGE_FETCH'), 9)
+  assert.equal(exitOf('PROVISION_IMAGE_FETCH', true), 7)
+})
+
 test('usage, faults of ours and an interruption are told apart', () => {
   assert.equal(exitCodeOf(new CommanderError(1, 'commander.unknownCommand', ''), { interrupted: false }), 2)
   assert.equal(exitCodeOf(new CommanderError(0, 'commander.helpDisplayed', ''), { interrupted: false }), 0)

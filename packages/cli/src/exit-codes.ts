@@ -50,6 +50,8 @@ export function exitCodeOf(error: unknown, { interrupted }: { interrupted: boole
   if (!(error instanceof TrustedPodsError)) return EXIT.INTERNAL
   // Our own finding about a lease: its name was wrong, nobody was asked.
   if (stepOf(error.code) === 'STATUS' && !error.remote) return EXIT.USAGE
+  // `image fetch` pulls for itself.
+  if (error.code === 'PROVISION_IMAGE_FETCH' && !error.remote) return EXIT.NETWORK
   return EXCEPTIONS[error.code] ?? BY_STEP[stepOf(error.code)]
 }
 

@@ -4,10 +4,10 @@ import { addTree } from '@trusted-pods/platform/block-files.ts'
 import { loadOrCreateIdentity } from '@trusted-pods/platform/identity.ts'
 import type { ImageCache } from '@trusted-pods/platform/image-cache.ts'
 import type { TreeRecord } from '@trusted-pods/platform/image-records.ts'
-import { fetchTreeFromGateway } from '@trusted-pods/platform/images/gateway-fetch.ts'
+import { namedGatewaySource } from '@trusted-pods/platform/images/gateway-fetch.ts'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
-import type { TreeProgress } from '@trusted-pods/protocol/image/fetch-tree.ts'
+import { fetchTreeFrom, type TreeProgress } from '@trusted-pods/protocol/image/fetch-tree.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
@@ -70,20 +70,23 @@ interface Wanted {
 
 async function fetchFrom(context: Context, address: string, { cid, blockstore }: Wanted): Promise<void> {
   const { signal } = context
-  const options = { blockstore, maxBytes: MAX_TREE_BYTES, signal, onProgress: tellFetched(context, cid) }
-  if (/^https?:\/\//.test(address) && URL.canParse(address))
-    return fetchTreeFromGateway(new URL(address), { cid, ...options })
+  const onProgress = tellFetched(context, cid)
+  const options = { cid: cid.bytes, blockstore, maxBytes: MAX_TREE_BYTES, signal, onProgress }
+  if (/^https?:\/\//.test(address) && URL.canParse(address)) {
+    await fetchTreeFrom([namedGatewaySource(new URL(address))], options)
+    return
+  }
   const peerId = /\/p2p\/([^/]+)$/.exec(address)?.[1]
   if (peerId === undefined)
     throw new TrustedPodsError('PLATFORM_CONFIG', `${address} is no URL and no multiaddr that ends in /p2p/<peer id>`)
   await using own = await openNode(context)
   await using peer = await dial(own.node, { peerId, multiaddrs: [address] }, { signal })
-  await fetchTree(peer.connection, { cid: cid.bytes, ...options })
+  await fetchTree(peer.connection, options)
 }
 
-function tellFetched({ output }: Context, cid: CID): (bytes: number, tree?: TreeProgress) => void {
+function tellFetched({ output }: Context, cid: CID): (bytes: number, tree: TreeProgress) => void {
   let said = { at: performance.now(), bytes: 0 }
-  return (bytes, { heldBytes, totalBytes } = { heldBytes: bytes, totalBytes: 0 }) => {
+  return (bytes, { heldBytes, totalBytes }) => {
     const seconds = (performance.now() - said.at) / 1000
     if (seconds * 1000 < PROGRESS_INTERVAL_MS) return
     const pace = `${formatBytes((bytes - said.bytes) / seconds)}/s`

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
 import { fullImageName } from '@trusted-pods/protocol/image/image-reference.ts'
 import type { ImageSource, ImageSourceLayer } from '@trusted-pods/protocol/image/image-source.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { type Compression, layerType } from '@trusted-pods/protocol/image/media-types.ts'
 import { MAX_DOCUMENT_BYTES, parseImageConfig } from '@trusted-pods/protocol/image/oci-documents.ts'
 import { compressionOf, unpacked } from './images/compression.ts'
-import { invalidImage } from './images/invalid-image.ts'
 import { type SpooledFile, spoolTar, type TarSpool } from './tar-spool.ts'
 
 export interface DockerArchiveOptions {

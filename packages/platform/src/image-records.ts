@@ -1,8 +1,9 @@
 /** What is known of each tree in a publisher's store: one small file each, written whole or not at all. Spec: spec/IMAGES.md#store. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CID } from 'multiformats/cid'
 import { unlinkIfThere } from './block-files.ts'
+import { namesIn, readJson } from './json-files.ts'
 import { storeSecret } from './secret-file.ts'
 
 export interface TreeRecord {
@@ -43,9 +44,7 @@ export class TreeRecords {
 
   /** The newest first. */
   async list(): Promise<TreeRecord[]> {
-    // Nothing was stored yet: no folder.
-    const names = await readdir(this.#folder).catch(() => [])
-    const files = names.filter((name) => name.endsWith('.json')).map((name) => join(this.#folder, name))
+    const files = (await namesIn(this.#folder)).map((name) => join(this.#folder, name))
     const records = (await Promise.all(files.map(readRecord))).filter((record) => record !== undefined)
     return records.toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
   }
@@ -63,11 +62,11 @@ export class TreeRecords {
   }
 }
 
-/** What is damaged counts as missing; files are written whole, so that this is a disk's doing. */
+/** Files are written whole, so that damage is a disk's doing. */
 async function readRecord(path: string): Promise<TreeRecord | undefined> {
+  const record = await readJson<TreeRecord>(path)
   try {
-    const record = JSON.parse(await readFile(path, 'utf8')) as TreeRecord
-    CID.parse(record.cid)
+    CID.parse(record?.cid ?? '')
     return record
   } catch {
     return undefined

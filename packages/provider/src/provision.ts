@@ -110,11 +110,15 @@ interface Asked {
   readonly parts: ProvisionParts
 }
 
+function podIdOf({ terms, ...place }: OpenedChannel): string {
+  return channelId(terms, place).slice(2)
+}
+
 /** What no two pods share. */
-function namesOf({ terms, ...place }: OpenedChannel, { idempotencyKey }: ProvisionRequest, publisher: PeerId) {
+function namesOf(channel: OpenedChannel, { idempotencyKey }: ProvisionRequest, publisher: PeerId) {
   return {
-    podId: channelId(terms, place).slice(2),
-    termsPodId: terms.podId.slice(2),
+    podId: podIdOf(channel),
+    termsPodId: channel.terms.podId.slice(2),
     publisher: publisher.toString(),
     idempotencyKey: toHex(idempotencyKey),
   }
@@ -152,10 +156,10 @@ function insert(
 }
 
 /** The payer has no gas to close what we opened for it. What fails is tried again with the other strays. */
-async function letGo({ channel: { terms, ...place } }: Paid, { relay, journal }: ProvisionParts): Promise<void> {
+async function letGo({ channel }: Paid, { relay, journal }: ProvisionParts): Promise<void> {
   // Another request has made a pod of it meanwhile.
-  if (journal.pod(channelId(terms, place).slice(2))) return
-  await relay.release(terms).catch(() => undefined)
+  if (journal.pod(podIdOf(channel))) return
+  await relay.release(channel.terms).catch(() => undefined)
 }
 
 /** @throws TrustedPodsError PROVISION_KEY_REUSED when the key came with another pod before. */

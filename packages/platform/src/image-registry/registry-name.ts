@@ -1,6 +1,6 @@
 /** From an image's name to what a registry is asked for: Docker Hub's short names made whole. Spec: spec/IMAGES.md#registry. Pure. */
 import { type ImageReference, parseImageReference } from '@trusted-pods/protocol/image/image-reference.ts'
-import { invalidImage } from '../images/invalid-image.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 
 export interface RegistryName {
   /** Host and port that are asked. */

@@ -1,7 +1,7 @@
 /** Puts what stands on a stage into a registry: blobs that it lacks, then manifests, the named one last. Spec: spec/IMAGES.md#registry. */
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import type { Blob, ReadOptions } from '../images/image-reader.ts'
-import { invalidImage } from '../images/invalid-image.ts'
 import { type LayoutStage, readStaged } from '../images/layout-stage.ts'
 import { isManifestType, ROOT_TYPES } from '../images/manifest-types.ts'
 import { stagedBlobs } from '../images/staged-blobs.ts'

@@ -1,9 +1,9 @@
 /** Reads an image of a registry; a download that breaks off goes on where it stood. Spec: spec/IMAGES.md#registry. */
 import { createHash } from 'node:crypto'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { MAX_DOCUMENT_BYTES } from '@trusted-pods/protocol/image/oci-documents.ts'
 import type { Blob, ImageReader, ReadOptions } from '../images/image-reader.ts'
-import { invalidImage } from '../images/invalid-image.ts'
 import { isIndexType, isManifestType, ROOT_TYPES } from '../images/manifest-types.ts'
 import { connectRegistry, type RegistryConnection, type RegistryOptions, unexpected } from './registry-connection.ts'
 import { type HttpAnswer, registryFailed } from './registry-http.ts'

@@ -2,9 +2,9 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { spoolTar, type TarSpool } from '../tar-spool.ts'
 import { compressionOf, unpacked } from './compression.ts'
-import { invalidImage } from './invalid-image.ts'
 
 const READ_CHUNK_BYTES = 256 * 1024
 /** As for a layer: what unpacks to more was made to fill a disk. Below the allowance a ratio says nothing. */

@@ -1,9 +1,9 @@
 /** A layer as it is stored, its tar hashed on the way past: one reading both encrypts and proves the diff_id. */
 import { createHash } from 'node:crypto'
 import { PassThrough } from 'node:stream'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import type { Compression } from '@trusted-pods/protocol/image/media-types.ts'
 import { unpacked } from './compression.ts'
-import { invalidImage } from './invalid-image.ts'
 
 export interface LayerCheck {
   /** Names the layer in refusals. */

@@ -3,8 +3,8 @@
  * hashed here, in one spot, before anybody believes it. Spec: spec/IMAGES.md#places.
  */
 import { createHash } from 'node:crypto'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { MAX_DOCUMENT_BYTES } from '@trusted-pods/protocol/image/oci-documents.ts'
-import { invalidImage } from './invalid-image.ts'
 
 export interface Blob {
   readonly mediaType: string

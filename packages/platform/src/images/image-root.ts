@@ -2,6 +2,8 @@
  * From what a name stands for to one image: an index is read, a platform chosen, the image manifest and config parsed
  * strictly. Attestation manifests are no platforms. Spec: spec/IMAGES.md#platforms.
  */
+
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import {
   asJsonArray,
   asJsonObject,
@@ -15,7 +17,7 @@ import {
   parseImageManifest,
 } from '@trusted-pods/protocol/image/oci-documents.ts'
 import { type ImageReader, type ReadOptions, readDocument } from './image-reader.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 import { isIndexType, isManifestType, toOciManifest } from './manifest-types.ts'
 
 /** Platforms, attestations of each, and room: nobody publishes more. */

@@ -1,9 +1,6 @@
-/** The one refusal of a user's own image that cannot be used as it is. Pure. */
+/** What strict readers refuse of an image that its user named. Pure. */
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
-
-export function invalidImage(message: string, cause?: unknown): TrustedPodsError {
-  return new TrustedPodsError('MANIFEST_IMAGE_INVALID', message, cause === undefined ? {} : { cause })
-}
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 
 /** What the strict readers of documents and layers refuse, told as a fault of the image that the user named. */
 export async function asInvalidImage<T>(name: string, read: () => Promise<T>): Promise<T> {

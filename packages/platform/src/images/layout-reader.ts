@@ -3,11 +3,12 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TrustedPodsError } from '@trusted-pods/protocol/errors.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { asJsonArray, parseJsonObject } from '@trusted-pods/protocol/image/json-object.ts'
 import { type Descriptor, MAX_DOCUMENT_BYTES, parseDescriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
 import type { SpooledFile, TarSpool } from '../tar-spool.ts'
 import type { ImageReader } from './image-reader.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 
 const READ_CHUNK_BYTES = 256 * 1024
 /** A layout that many images share. */

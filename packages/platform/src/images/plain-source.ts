@@ -1,11 +1,12 @@
 /** An image at any place as what is published: config and plain layers, each checked as it is read. Spec: spec/IMAGES.md#sources. */
 import type { ImageSource, ImageSourceLayer } from '@trusted-pods/protocol/image/image-source.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { encryptedLayerCompression, layerCompression } from '@trusted-pods/protocol/image/media-types.ts'
 import { type Descriptor, parseImageConfig } from '@trusted-pods/protocol/image/oci-documents.ts'
 import { checkedLayer } from './checked-layer.ts'
 import { type ImageReader, openBlob, openSizedBlob, readDocument } from './image-reader.ts'
 import { chooseImage, type ImageDocument, type PlatformOptions } from './image-root.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 
 /** A layer as a place has it. */
 export interface PlacedLayer {

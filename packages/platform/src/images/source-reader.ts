@@ -1,9 +1,9 @@
 /** What an engine or a docker-archive holds, as an OCI image: the manifest that Docker's own format lacks is made here. */
 import { createHash } from 'node:crypto'
 import type { ImageSource, ImageSourceLayer } from '@trusted-pods/protocol/image/image-source.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { CONFIG_TYPE, layerCompression, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import type { Blob, ImageReader } from './image-reader.ts'
-import { invalidImage } from './invalid-image.ts'
 import { encodeJson } from './manifest-types.ts'
 
 /** Takes the source over: disposing the reader disposes it. */

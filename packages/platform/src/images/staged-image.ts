@@ -1,10 +1,12 @@
 /** A plain image on a stage as an engine takes it: every layer an uncompressed tar that its diff_id proves. */
+
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { layerCompression } from '@trusted-pods/protocol/image/media-types.ts'
 import { type Descriptor, parseImageConfig, parseImageManifest } from '@trusted-pods/protocol/image/oci-documents.ts'
 import type { OpenedImage, OpenedLayer } from '@trusted-pods/protocol/image/opened-image.ts'
 import { unpacked } from './compression.ts'
 import type { Blob, ReadOptions } from './image-reader.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 import { type LayoutStage, readStaged } from './layout-stage.ts'
 import { isIndexType } from './manifest-types.ts'
 

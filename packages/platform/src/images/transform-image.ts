@@ -3,6 +3,7 @@
  * of it stays byte for byte where nothing below it has changed. Spec: spec/IMAGES.md#commands.
  */
 
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { asJsonArray, parseJsonObject } from '@trusted-pods/protocol/image/json-object.ts'
 import { INDEX_TYPE, MANIFEST_TYPE } from '@trusted-pods/protocol/image/media-types.ts'
 import { type Descriptor, MAX_LAYERS, parseDescriptor } from '@trusted-pods/protocol/image/oci-documents.ts'
@@ -18,7 +19,7 @@ import {
   readImage,
   readRoot,
 } from './image-root.ts'
-import { asInvalidImage, invalidImage } from './invalid-image.ts'
+import { asInvalidImage } from './invalid-image.ts'
 import { encodeJson } from './manifest-types.ts'
 import { diffIdsOf, type PlacedLayer } from './plain-source.ts'
 

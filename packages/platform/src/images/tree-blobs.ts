@@ -1,6 +1,7 @@
 /** An image that is written straight into a blockstore, and its tree when all of it is there. Spec: spec/IMAGES.md#tree. */
 import { createHash } from 'node:crypto'
 import { type StoredBlob, writeBlob, writeImageTree } from '@trusted-pods/protocol/image/image-tree.ts'
+import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { parseImageManifest } from '@trusted-pods/protocol/image/oci-documents.ts'
 import { type TreeNode, writeFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import type { Blockstore } from 'interface-blockstore'
@@ -8,7 +9,6 @@ import type { CID } from 'multiformats/cid'
 import { writeNerdctlTree } from '../nerdctl-tree.ts'
 import { type BlobWriter, counting } from './blob-writer.ts'
 import type { Blob } from './image-reader.ts'
-import { invalidImage } from './invalid-image.ts'
 
 export interface WrittenTree {
   readonly cid: CID

@@ -41,16 +41,16 @@ export async function fetchTreeFrom(
   const transfer = new Transfer(options)
   // What is held is a whole tree, or names what is missing.
   const asked = sources.length > 0 ? sources : [NOWHERE]
-  const failures: { name: string; failure: TrustedPodsError }[] = []
+  const failures: TrustedPodsError[] = []
   for (const [i, source] of asked.entries()) {
     const failure = await transfer.pullFrom(source, { isLast: i === asked.length - 1 })
     if (!failure) return { bytes: transfer.walk.bytes }
-    failures.push({ name: source.name, failure })
+    failures.push(failure)
     options.onLeft?.(source.name, failure)
   }
   const [only] = failures
-  if (failures.length === 1 && only) throw only.failure
-  throw fetchFailed(`no source has the whole image: ${failures.map(({ failure }) => failure.message).join('; ')}`)
+  if (failures.length === 1 && only) throw only
+  throw fetchFailed(`no source has the whole image: ${failures.map(({ message }) => message).join('; ')}`)
 }
 
 /** Where nobody can be asked. */
@@ -73,14 +73,13 @@ class SourceFailure extends Error {}
 class Transfer {
   readonly walk: TreeWalk
   readonly #options: FetchTreeOptions
-  readonly #ended = new AbortController()
   #fetchedBytes = 0
   /** Counts what is held for the source that is asked now: reading it takes its time. */
   #arrivals: Arrivals | undefined
 
   constructor(options: FetchTreeOptions) {
     this.#options = options
-    const signal = options.signal ? AbortSignal.any([this.#ended.signal, options.signal]) : this.#ended.signal
+    const { signal = new AbortController().signal } = options
     const onHeld = (bytes: number) => this.#arrivals?.add(bytes)
     this.walk = new TreeWalk(parseTreeCid(options.cid), { ...options, signal, onHeld })
   }
@@ -104,15 +103,11 @@ class Transfer {
   }
 
   #judge(source: BlockSource, reason: unknown): TrustedPodsError | undefined {
-    const isItsFault = reason === this.#reasonOfPace() || reason instanceof SourceFailure
+    const isItsFault = reason === this.#arrivals?.signal.reason || reason instanceof SourceFailure
     if (reason !== undefined && !isItsFault) throw toFetchError(reason)
     const lacking = this.walk.takeUpAside()
     if (reason !== undefined) return toFetchError(reason instanceof SourceFailure ? reason.cause : reason)
     return lacking && fetchFailed(`${source.name} does not have block ${lacking}`)
-  }
-
-  #reasonOfPace(): unknown {
-    return this.#arrivals?.signal.aborted ? this.#arrivals.signal.reason : undefined
   }
 
   /** One channel's share: asks, waits for all of the answer, asks again. */

@@ -1,4 +1,4 @@
-/** What a user's own image is refused with that cannot be published as it is. */
+/** The one refusal of a user's own image that cannot be used as it is. Pure. */
 import { TrustedPodsError } from '../errors.ts'
 
 export function invalidImage(message: string, cause?: unknown): TrustedPodsError {
