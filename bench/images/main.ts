@@ -6,12 +6,13 @@ import { execFileSync, spawn } from 'node:child_process'
 import { createCipheriv, createHash, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { layerFiles, makeImage } from './image.ts'
+import { warmMemory } from './warm-memory.ts'
 
 const { values } = parseArgs({
   options: {
@@ -62,22 +63,15 @@ async function inTurns(subjects: Record<string, (() => Promise<Sample>) | undefi
   for (let i = 0; i < Number(values.rounds); i++) {
     for (const [name, run] of Object.entries(subjects)) {
       if (!run) continue
-      await warmMemory()
+      const memory = await warmMemory(join(folder, 'warm'), 1.5 * layerBytes)
+      // What the one before has left to be written is written in its time.
+      execFileSync('sync')
       loadNow = Number((await readFile('/proc/loadavg', 'utf8')).split(' ')[0])
       samples.set(name, [...(samples.get(name) ?? []), await run()])
+      await memory.release()
     }
   }
   return [...samples].map(([name, each]) => add(name, each))
-}
-
-/** A virtual machine may get memory from its host at the first touch, whoever that is: here, not in what is measured. */
-async function warmMemory(): Promise<void> {
-  const path = join(folder, 'warm')
-  const zeros = Buffer.alloc(2 ** 20)
-  const file = await open(path, 'w')
-  for (let bytes = 0; bytes < layerBytes; bytes += zeros.length) await file.write(zeros)
-  await file.close()
-  await rm(path)
 }
 
 function startRole(role: string, at: string, argument = '') {

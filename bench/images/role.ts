@@ -6,7 +6,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { countArrived } from '@trusted-pods/platform/arrived-blocks.ts'
+import { releaseBlock } from '@trusted-pods/platform/arrived-blocks.ts'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
 import { openImageCache } from '@trusted-pods/platform/image-cache.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
@@ -106,7 +106,7 @@ const roles: Record<string, () => Promise<void>> = {
       ...(await published()),
       blockstore,
       maxBytes: LIMIT,
-      onProgress: countArrived,
+      onStored: releaseBlock,
     })
     report(bytes, {}, since)
     await node.stop()

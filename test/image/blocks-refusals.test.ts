@@ -26,7 +26,7 @@ import {
 } from '../support/block-transfer.ts'
 import { startNodePair } from '../support/nodes.ts'
 
-test('a publisher without the tree, or without one block of it, is told from the missing CID', async () => {
+test('a publisher without the tree, without one block of it, or with one that is damaged is told from the CID', async () => {
   await using pair = await startNodePair()
   const { blockstore, published } = await publishBlocks()
   await serveBlocks(pair.publisher, { blockstore })
@@ -35,7 +35,10 @@ test('a publisher without the tree, or without one block of it, is told from the
   const unknown = CID.createV1(raw.code, await sha256.digest(Buffer.from('unknown')))
   await assert.rejects(pull(unknown.bytes), fails('PROVISION_IMAGE_FETCH', /does not have block bafkrei/))
   const leaf = [...(await blocksOf(blockstore)).values()].find(({ length }) => length === 1024 * 1024) ?? assert.fail()
-  await blockstore.put(CID.createV1(raw.code, await sha256.digest(leaf)), new Uint8Array(1))
+  const cid = CID.createV1(raw.code, await sha256.digest(leaf))
+  await blockstore.put(cid, new Uint8Array(1))
+  await assert.rejects(pull(published.cid), fails('PROVISION_IMAGE_FETCH', /sent as block bafkrei\w+ has another hash/))
+  await blockstore.delete(cid)
   await assert.rejects(pull(published.cid), fails('PROVISION_IMAGE_FETCH', /does not have block bafkrei/))
 })
 

@@ -10,7 +10,16 @@ import type {
   CiphertextTotals,
   DigestedBlock,
 } from '@trusted-pods/protocol/image/stream-crypto.ts'
-import type { DigestReply, DigestRequest } from './digest-worker.ts'
+
+type DigestRequest =
+  | { readonly kind: 'open'; readonly id: number; readonly key: Uint8Array; readonly each: boolean }
+  | { readonly kind: 'block'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'finish'; readonly id: number }
+  | { readonly kind: 'close'; readonly id: number }
+
+type DigestReply =
+  | ({ readonly kind: 'block'; readonly id: number } & DigestedBlock)
+  | ({ readonly kind: 'totals'; readonly id: number } & CiphertextTotals)
 
 export function openThreadDigests(key: Uint8Array, options: CiphertextDigestOptions): CiphertextDigests {
   return new ThreadDigests(key, options)
@@ -84,8 +93,7 @@ class DigestThread {
   isAlive = true
 
   constructor() {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    this.#worker = new Worker(new URL(`./digest-worker.${extension}`, import.meta.url))
+    this.#worker = new Worker(new URL('./digest-worker.mjs', import.meta.url))
     this.#worker.unref()
     this.#worker.on('message', (reply: DigestReply) => this.#listeners.get(reply.id)?.onReply(reply))
     this.#worker.on('error', (error) => this.#fail(error))

@@ -1,6 +1,6 @@
 /** Images of one pod: fetched as ciphertext from its publisher or whoever else has them, opened, verified, handed to the runtime. Spec: spec/IMAGES.md#open. */
 import type { Connection } from '@libp2p/interface'
-import { countArrived } from '@trusted-pods/platform/arrived-blocks.ts'
+import { releaseBlock } from '@trusted-pods/platform/arrived-blocks.ts'
 import { nodeStreamCrypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { toHex } from '@trusted-pods/protocol/bytes.ts'
 import type { Pod } from '@trusted-pods/protocol/gen/trustedpods/v0/pod_pb.ts'
@@ -73,10 +73,8 @@ export class ImageIntake {
         blockstore,
         maxBytes: maxBytes - before,
         signal,
-        onProgress: (_: number, { heldBytes }: { heldBytes: number }) => {
-          countArrived()
-          onProgress(start + heldBytes)
-        },
+        onStored: releaseBlock,
+        onProgress: (_: number, { heldBytes }: { heldBytes: number }) => onProgress(start + heldBytes),
         onLeft: (source: string, { message, cause }: Error) =>
           log?.info('source of blocks left', {
             pod: podId,

@@ -19,7 +19,7 @@ export interface ChannelOptions {
 }
 
 export interface BlockChannel {
-  /** The blocks in the order asked for, each as it came; undefined: the source does not have it. */
+  /** The blocks in the order asked for, each as it came, in memory of its own; undefined: the source does not have it. */
   fetch(cids: readonly CID[]): AsyncIterable<Uint8Array | undefined>
   /** All that was wanted was given. */
   end(): Promise<void>

@@ -54,7 +54,7 @@ export async function findBlock(
   signal?: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   signal?.throwIfAborted()
-  const bytes = await collect(blockstore, checkCid(cid))
+  const bytes = await loadBlock(blockstore, cid)
   signal?.throwIfAborted()
   return bytes && (await isBlockOf(cid, bytes)) ? bytes : undefined
 }
@@ -75,11 +75,12 @@ function isTreeCodec(code: number): boolean {
   return code === dagPb.code || code === raw.code
 }
 
-async function collect(blockstore: Blockstore, cid: CID): Promise<Uint8Array | undefined> {
+/** What the store has under this CID, not hashed: for somebody who does that. */
+export async function loadBlock(blockstore: Blockstore, cid: CID): Promise<Uint8Array | undefined> {
   const parts: Uint8Array[] = []
   let length = 0
   try {
-    for await (const part of blockstore.get(cid)) {
+    for await (const part of blockstore.get(checkCid(cid))) {
       length += part.length
       if (length > MAX_BLOCK_BYTES) return undefined
       parts.push(part)

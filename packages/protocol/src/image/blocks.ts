@@ -10,7 +10,7 @@ import { Deadline } from '../wire/deadline.ts'
 import { framed } from '../wire/framing.ts'
 import { BLOCKS, EXCHANGES_PER_PROTOCOL } from '../wire/protocols.ts'
 import type { Host } from '../wire/serve.ts'
-import { checkCid, findBlock } from './block.ts'
+import { checkCid, loadBlock } from './block.ts'
 import { type FetchTreeOptions, fetchTreeFrom } from './fetch-tree.ts'
 import { type BlockConnection, peerSource } from './peer-source.ts'
 import { MAX_BATCH_BLOCKS } from './tree-walk.ts'
@@ -55,7 +55,8 @@ async function answerAll(stream: Stream, { blockstore, onSent }: Omit<ServeBlock
     const request = await limit.during((signal) => frames.readOrEnd(BlocksRequestSchema, { signal }))
     if (!request) break
     for (const cid of parseCids(request.cids)) {
-      const data = await findBlock(blockstore, cid)
+      // Whoever asks hashes it: done twice, that would be a fifth of our work.
+      const data = await loadBlock(blockstore, cid)
       const found = data !== undefined && data.length <= MAX_SENT_BYTES
       const head = toBinary(BlockMessageSchema, create(BlockMessageSchema, { cid: cid.bytes, found }))
       const body = found ? [head, dataField(data.length), data] : [head]

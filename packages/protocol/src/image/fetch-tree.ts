@@ -6,7 +6,7 @@ import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { TrustedPodsError } from '../errors.ts'
 import { Arrivals, type PaceOptions } from './arrivals.ts'
-import { isBlockOf, parseTreeCid } from './block.ts'
+import { isBlockOf, isDagPb, parseTreeCid } from './block.ts'
 import type { BlockChannel, BlockSource } from './block-source.ts'
 import { TreeWalk } from './tree-walk.ts'
 
@@ -19,6 +19,8 @@ export interface FetchTreeOptions extends PaceOptions {
   readonly signal?: AbortSignal
   /** Called with the bytes received so far in this call, and how much of the tree is held. */
   readonly onProgress?: (fetchedBytes: number, tree: TreeProgress) => void
+  /** A block of a file's bytes is stored; nobody here looks at it any more. */
+  readonly onStored?: (block: Uint8Array) => void
   /** A source was left for the next one, and why. */
   readonly onLeft?: (source: string, reason: TrustedPodsError) => void
 }
@@ -150,6 +152,8 @@ class Transfer {
     await this.#options.blockstore.put(cid, block)
     this.walk.accept(cid, block)
     this.#fetchedBytes += block.length
+    // What a node's links say lies in it.
+    if (!isDagPb(cid)) this.#options.onStored?.(block)
     this.#options.onProgress?.(this.#fetchedBytes, this.walk.progress)
   }
 }
