@@ -201,19 +201,22 @@ if (wanted('again')) {
 }
 
 if (wanted('store')) {
-  const file = files[0] ?? ''
-  const { size } = await stat(file)
   const env = { IPFS_PATH: join(work, 'kubo') }
   const [store, theirs] = await inTurns({
     'onto the blockstore': async () => {
       await fresh('stored')
-      return runRole('store', work, file)
+      return runRole('store', work, plain)
     },
     'ipfs add (Kubo, no daemon)': has(kubo)
       ? async () => {
           await fresh('kubo')
           execFileSync(kubo, ['init', '--profile', 'test'], { env: { ...process.env, ...env }, stdio: 'ignore' })
-          return timed(size, kubo, ['add', '-Q', '--cid-version', '1', '--chunker', 'size-1048576', file], env)
+          return timed(
+            layerBytes,
+            kubo,
+            ['add', '-Q', '--cid-version', '1', '--chunker', 'size-1048576', ...files],
+            env,
+          )
         }
       : undefined,
   })

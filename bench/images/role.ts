@@ -9,12 +9,12 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { releaseBlock } from '@trusted-pods/platform/arrived-blocks.ts'
 import { openFileBlockstore } from '@trusted-pods/platform/file-blockstore.ts'
 import { openImageCache } from '@trusted-pods/platform/image-cache.ts'
+import { openTreeBlobs } from '@trusted-pods/platform/images/tree-blobs.ts'
 import { createNode } from '@trusted-pods/platform/libp2p-node.ts'
 import { nodeStreamCrypto as crypto } from '@trusted-pods/platform/stream-crypto.ts'
 import { fetchTree, serveBlocks } from '@trusted-pods/protocol/image/blocks.ts'
 import { openImage } from '@trusted-pods/protocol/image/open.ts'
 import { publishImage } from '@trusted-pods/protocol/image/publish.ts'
-import { writeFile as writeUnixfsFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import { dial } from '@trusted-pods/publisher/dial.ts'
 import { createImagePublisher } from '@trusted-pods/publisher/publish-images.ts'
 import { layerFiles, openImageSource } from './image.ts'
@@ -75,20 +75,16 @@ const roles: Record<string, () => Promise<void>> = {
     report(image.layers.reduce((sum, { size }) => sum + size, 0))
   },
 
-  /** ARGUMENT: a file. */
+  /** ARGUMENT: the layout, of which each blob goes onto the blockstore as it is. */
   async store() {
     const blockstore = await openFileBlockstore(join(folder, 'stored'))
-    const content = createReadStream(argument, { highWaterMark: MIB })
+    const blobs = openTreeBlobs(blockstore)
     let bytes = 0
-    await writeUnixfsFile(
-      blockstore,
-      (async function* () {
-        for await (const chunk of content) {
-          bytes += chunk.length
-          yield chunk
-        }
-      })(),
-    )
+    for (const file of await layerFiles(argument)) {
+      const content = createReadStream(file, { highWaterMark: MIB })
+      const { size } = await blobs.put(content, { digest: () => 'known' })
+      bytes += size
+    }
     report(bytes)
   },
 

@@ -6,7 +6,7 @@ import { parentPort } from 'node:worker_threads'
 const opened = new Map()
 
 function add({ digest, mac, each }, { id, bytes }) {
-  digest.update(bytes)
+  digest?.update(bytes)
   mac?.update(bytes)
   const own = each ? { sha256: createHash('sha256').update(bytes).digest() } : {}
   reply({ kind: 'block', id, bytes, ...own }, [bytes.buffer])
@@ -22,9 +22,9 @@ parentPort?.on('message', (request) => {
   switch (request.kind) {
     case 'open': {
       const { key, each } = request
-      opened.set(id, { digest: createHash('sha256'), mac: createHmac('sha256', key), each })
+      opened.set(id, key ? { digest: createHash('sha256'), mac: createHmac('sha256', key), each } : { each })
       // Came as a copy of its own.
-      key.fill(0)
+      key?.fill(0)
       break
     }
     case 'block':

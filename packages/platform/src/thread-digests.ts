@@ -12,17 +12,38 @@ import type {
 } from '@trusted-pods/protocol/image/stream-crypto.ts'
 
 type DigestRequest =
-  | { readonly kind: 'open'; readonly id: number; readonly key: Uint8Array; readonly each: boolean }
+  | ({ readonly kind: 'open'; readonly id: number } & OpenRequest)
   | { readonly kind: 'block'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'finish'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number }
+
+interface OpenRequest extends CiphertextDigestOptions {
+  /** Absent: nothing is wanted but what each block has. */
+  readonly key?: Uint8Array
+}
 
 type DigestReply =
   | ({ readonly kind: 'block'; readonly id: number } & DigestedBlock)
   | ({ readonly kind: 'totals'; readonly id: number } & CiphertextTotals)
 
 export function openThreadDigests(key: Uint8Array, options: CiphertextDigestOptions): CiphertextDigests {
-  return new ThreadDigests(key, options)
+  return new ThreadDigests({ ...options, key })
+}
+
+/** Blocks whose digests may be under way while the next one comes. */
+const BLOCKS_AHEAD = 3
+
+/** Each block with its SHA-256, in the order that they came. Takes their memory over; what comes back may lie elsewhere. */
+export async function* digestBlocks(
+  blocks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<DigestedBlock, void, undefined> {
+  using digests = new ThreadDigests({ each: true })
+  const underWay: Promise<DigestedBlock>[] = []
+  for await (const block of blocks) {
+    underWay.push(digests.add(block))
+    if (underWay.length > BLOCKS_AHEAD) yield* underWay.splice(0, 1)
+  }
+  yield* underWay
 }
 
 class ThreadDigests implements CiphertextDigests {
@@ -34,10 +55,10 @@ class ThreadDigests implements CiphertextDigests {
   /** Nothing is answered any more. */
   #failure: { readonly error: unknown } | undefined
 
-  constructor(key: Uint8Array, options: CiphertextDigestOptions) {
+  constructor(request: OpenRequest) {
     this.#thread = sharedThread()
     const onFailure = (error: unknown) => this.#fail(error)
-    this.#id = this.#thread.open({ key, ...options }, { onReply: (reply) => this.#take(reply), onFailure })
+    this.#id = this.#thread.open(request, { onReply: (reply) => this.#take(reply), onFailure })
   }
 
   add(bytes: Uint8Array<ArrayBuffer>): Promise<DigestedBlock> {
@@ -100,11 +121,11 @@ class DigestThread {
     this.#worker.on('exit', () => this.#fail(new Error('the digest thread ended')))
   }
 
-  open(options: CiphertextDigestOptions & { key: Uint8Array }, listener: Listener): number {
+  open(request: OpenRequest, listener: Listener): number {
     const id = this.#nextId++
     this.#listeners.set(id, listener)
     this.#worker.ref()
-    this.send({ kind: 'open', id, ...options })
+    this.send({ kind: 'open', id, ...request })
     return id
   }
 

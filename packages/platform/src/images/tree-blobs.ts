@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto'
 import { type StoredBlob, writeBlob, writeImageTree } from '@trusted-pods/protocol/image/image-tree.ts'
 import { invalidImage } from '@trusted-pods/protocol/image/invalid-image.ts'
 import { parseImageManifest } from '@trusted-pods/protocol/image/oci-documents.ts'
-import { type TreeNode, writeFile } from '@trusted-pods/protocol/image/unixfs-write.ts'
+import { toBlocks } from '@trusted-pods/protocol/image/to-blocks.ts'
+import { type TreeNode, writeFileOfBlocks } from '@trusted-pods/protocol/image/unixfs-write.ts'
 import type { Blockstore } from 'interface-blockstore'
 import type { CID } from 'multiformats/cid'
 import { writeNerdctlTree } from '../nerdctl-tree.ts'
+import { digestBlocks } from '../thread-digests.ts'
 import { type BlobWriter, counting } from './blob-writer.ts'
 import type { Blob } from './image-reader.ts'
 
@@ -31,7 +33,8 @@ export function openTreeBlobs(blockstore: Blockstore): TreeBlobs {
     async put(content, { digest } = {}) {
       const hash = digest ? undefined : createHash('sha256')
       const counted = { size: 0 }
-      const node = await writeFile(blockstore, counting(content, counted, hash))
+      const blocks = digestBlocks(toBlocks(counting(content, counted, hash)))
+      const node = await writeFileOfBlocks(blockstore, blocks)
       const name = digest?.() ?? `sha256:${hash?.digest('hex')}`
       nodes.set(name, node)
       return { digest: name, size: counted.size }
