@@ -5,7 +5,7 @@ import { parentPort } from 'node:worker_threads'
 
 const opened = new Map()
 
-function add({ digest, mac, each }, { id, bytes }) {
+function add({ digest, mac }, { id, bytes, each }) {
   digest?.update(bytes)
   mac?.update(bytes)
   const own = each ? { sha256: createHash('sha256').update(bytes).digest() } : {}
@@ -21,8 +21,8 @@ parentPort?.on('message', (request) => {
   const digests = opened.get(id)
   switch (request.kind) {
     case 'open': {
-      const { key, each } = request
-      opened.set(id, key ? { digest: createHash('sha256'), mac: createHmac('sha256', key), each } : { each })
+      const { key } = request
+      opened.set(id, key ? { digest: createHash('sha256'), mac: createHmac('sha256', key) } : {})
       // Came as a copy of its own.
       key?.fill(0)
       break

@@ -3,6 +3,7 @@
  * ciphertext, MAC, blocks), each a pass of its own: one thread would spend nearly all of its time in them. Blocks go over and come back
  * without a copy.
  */
+import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import type {
   CiphertextDigestOptions,
@@ -12,8 +13,8 @@ import type {
 } from '@trusted-pods/protocol/image/stream-crypto.ts'
 
 type DigestRequest =
-  | ({ readonly kind: 'open'; readonly id: number } & OpenRequest)
-  | { readonly kind: 'block'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'open'; readonly id: number; readonly key: Uint8Array | undefined }
+  | { readonly kind: 'block'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer>; readonly each: boolean }
   | { readonly kind: 'finish'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number }
 
@@ -29,6 +30,9 @@ type DigestReply =
 export function openThreadDigests(key: Uint8Array, options: CiphertextDigestOptions): CiphertextDigests {
   return new ThreadDigests({ ...options, key })
 }
+
+/** Where so many wait for the thread, the next one's own digest is made here: both then have as much to do. */
+const MOST_WAITING = 2
 
 /** Blocks whose digests may be under way while the next one comes. */
 const BLOCKS_AHEAD = 3
@@ -49,16 +53,19 @@ export async function* digestBlocks(
 class ThreadDigests implements CiphertextDigests {
   readonly #thread: DigestThread
   readonly #id: number
-  /** In the order of the blocks. */
-  readonly #blocks: PromiseWithResolvers<DigestedBlock>[] = []
+  /** Whether each block's own digest is wanted. */
+  readonly #each: boolean
+  /** In the order of the blocks; those that were hashed here with their digest. */
+  readonly #blocks: (PromiseWithResolvers<DigestedBlock> & { sha256: Uint8Array | undefined })[] = []
   readonly #totals = quiet(Promise.withResolvers<CiphertextTotals>())
   /** Nothing is answered any more. */
   #failure: { readonly error: unknown } | undefined
 
   constructor(request: OpenRequest) {
     this.#thread = sharedThread()
+    this.#each = request.each
     const onFailure = (error: unknown) => this.#fail(error)
-    this.#id = this.#thread.open(request, { onReply: (reply) => this.#take(reply), onFailure })
+    this.#id = this.#thread.open(request.key, { onReply: (reply) => this.#take(reply), onFailure })
   }
 
   add(bytes: Uint8Array<ArrayBuffer>): Promise<DigestedBlock> {
@@ -67,8 +74,10 @@ class ThreadDigests implements CiphertextDigests {
       digested.reject(this.#failure.error)
       return digested.promise
     }
-    this.#blocks.push(digested)
-    this.#thread.send({ kind: 'block', id: this.#id, bytes }, [bytes.buffer])
+    const isOurs = this.#each && this.#blocks.length >= MOST_WAITING
+    const sha256 = isOurs ? createHash('sha256').update(bytes).digest() : undefined
+    this.#blocks.push({ ...digested, sha256 })
+    this.#thread.send({ kind: 'block', id: this.#id, bytes, each: this.#each && !isOurs }, [bytes.buffer])
     return digested.promise
   }
 
@@ -85,7 +94,10 @@ class ThreadDigests implements CiphertextDigests {
 
   #take(reply: DigestReply): void {
     if (reply.kind === 'totals') this.#totals.resolve(reply)
-    else this.#blocks.shift()?.resolve(reply)
+    else {
+      const { resolve, sha256 } = this.#blocks.shift() ?? {}
+      resolve?.(sha256 ? { bytes: reply.bytes, sha256 } : reply)
+    }
   }
 
   #fail(error: unknown): void {
@@ -121,11 +133,11 @@ class DigestThread {
     this.#worker.on('exit', () => this.#fail(new Error('the digest thread ended')))
   }
 
-  open(request: OpenRequest, listener: Listener): number {
+  open(key: Uint8Array | undefined, listener: Listener): number {
     const id = this.#nextId++
     this.#listeners.set(id, listener)
     this.#worker.ref()
-    this.send({ kind: 'open', id, ...request })
+    this.send({ kind: 'open', id, key })
     return id
   }
 
