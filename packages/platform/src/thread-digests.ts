@@ -5,11 +5,12 @@
  */
 import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import type {
-  CiphertextDigestOptions,
-  CiphertextDigests,
-  CiphertextTotals,
-  DigestedBlock,
+import {
+  type CiphertextDigestOptions,
+  type CiphertextDigests,
+  type CiphertextTotals,
+  type DigestedBlock,
+  digestAhead,
 } from '@trusted-pods/protocol/image/stream-crypto.ts'
 
 type DigestRequest =
@@ -34,20 +35,12 @@ export function openThreadDigests(key: Uint8Array, options: CiphertextDigestOpti
 /** Where so many wait for the thread, the next one's own digest is made here: both then have as much to do. */
 const MOST_WAITING = 2
 
-/** Blocks whose digests may be under way while the next one comes. */
-const BLOCKS_AHEAD = 3
-
 /** Each block with its SHA-256, in the order that they came. Takes their memory over; what comes back may lie elsewhere. */
 export async function* digestBlocks(
   blocks: AsyncIterable<Uint8Array<ArrayBuffer>>,
 ): AsyncGenerator<DigestedBlock, void, undefined> {
   using digests = new ThreadDigests({ each: true })
-  const underWay: Promise<DigestedBlock>[] = []
-  for await (const block of blocks) {
-    underWay.push(digests.add(block))
-    if (underWay.length > BLOCKS_AHEAD) yield* underWay.splice(0, 1)
-  }
-  yield* underWay
+  yield* digestAhead(blocks, digests)
 }
 
 class ThreadDigests implements CiphertextDigests {

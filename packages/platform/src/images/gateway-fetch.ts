@@ -5,26 +5,12 @@ import type { BlockSource, ChannelOptions } from '@trusted-pods/protocol/image/b
 import type { CID } from 'multiformats/cid'
 import { isLoopback } from '../image-registry/registry-connection.ts'
 import { createHttpClient, type HttpClient, registryFailed } from '../image-registry/registry-http.ts'
-
-/** Requests at once: hides the round trip; a gateway that limits its guests bears it. */
-const REQUESTS = 6
+import { requestEach } from './gateway-source.ts'
 
 /** @param gateway http only where it is this machine. */
 export function namedGatewaySource(gateway: URL): BlockSource {
   const http = createHttpClient({ allowsPlain: isLoopback })
-  return {
-    name: `the gateway ${gateway.host}`,
-    channels: REQUESTS,
-    open: (options) => ({
-      async *fetch(cids) {
-        for (const cid of cids) yield await fetchBlock(cid, { ...options, http, gateway })
-      },
-      async end() {},
-      // The signal has ended what was under way.
-      abort() {},
-    }),
-    async close() {},
-  }
+  return requestEach(`the gateway ${gateway.host}`, (cid, options) => fetchBlock(cid, { ...options, http, gateway }))
 }
 
 interface Ask extends ChannelOptions {

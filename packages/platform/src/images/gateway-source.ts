@@ -33,20 +33,27 @@ export function gatewaySource(origin: string, { name, resolve, ca }: GatewayOpti
     return { agent, lookup: answerWith(await resolving) }
   }
   const ask = { name, origin, isSecure, connectionOptions }
+  const source = requestEach(name, (cid, options) => fetchBlock(cid, { ...ask, ...options }))
+  return { ...source, close: async () => void agent.destroy() }
+}
+
+/** A source that is asked for one block with each request. */
+export function requestEach(
+  name: string,
+  fetchOne: (cid: CID, options: ChannelOptions) => Promise<Uint8Array | undefined>,
+): BlockSource {
   return {
     name,
     channels: REQUESTS,
     open: (options) => ({
       async *fetch(cids) {
-        for (const cid of cids) yield await fetchBlock(cid, { ...ask, ...options })
+        for (const cid of cids) yield await fetchOne(cid, options)
       },
       async end() {},
       // The signal has ended what was under way.
       abort() {},
     }),
-    async close() {
-      agent.destroy()
-    },
+    async close() {},
   }
 }
 

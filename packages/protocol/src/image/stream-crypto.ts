@@ -60,6 +60,22 @@ export function openCiphertextDigests(
   return crypto.ciphertextDigests?.(key, options) ?? inForeground(crypto, key, options)
 }
 
+/** Blocks whose digests may be under way while the next one comes. */
+const BLOCKS_AHEAD = 3
+
+/** Each block with its digest, in the order that they came; their memory is taken over. */
+export async function* digestAhead(
+  blocks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  digests: Pick<CiphertextDigests, 'add'>,
+): AsyncGenerator<DigestedBlock, void, undefined> {
+  const underWay: Promise<DigestedBlock>[] = []
+  for await (const block of blocks) {
+    underWay.push(digests.add(block))
+    if (underWay.length > BLOCKS_AHEAD) yield* underWay.splice(0, 1)
+  }
+  yield* underWay
+}
+
 function inForeground(crypto: StreamCrypto, key: Uint8Array, { each }: CiphertextDigestOptions): CiphertextDigests {
   const [digest, mac] = [crypto.sha256(), crypto.hmacSha256(key)]
   return {

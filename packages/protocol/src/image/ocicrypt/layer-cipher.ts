@@ -9,6 +9,7 @@ import { refused } from '../refused.ts'
 import {
   type CiphertextDigestOptions,
   type DigestedBlock,
+  digestAhead,
   openCiphertextDigests,
   type StreamCipher,
   type StreamCrypto,
@@ -34,9 +35,6 @@ export interface LayerEncryption {
   result(): EncryptedLayerResult
 }
 
-/** Blocks whose digests may be under way while the next is encrypted. */
-const BLOCKS_AHEAD = 3
-
 /** Encrypts with a fresh key and nonce. */
 export function encryptLayer(
   plaintext: AsyncIterable<Uint8Array>,
@@ -49,17 +47,13 @@ export function encryptLayer(
   async function* encrypt(): AsyncGenerator<DigestedBlock> {
     const plainDigest = crypto.sha256()
     using digests = openCiphertextDigests(crypto, symmetricKey, options)
-    const underWay: Promise<DigestedBlock>[] = []
     let size = 0
     const ciphertext = transform(plaintext, { digest: plainDigest, cipher: crypto.aes256Ctr(symmetricKey, nonce) })
-    for await (const block of toBlocks(ciphertext)) {
-      size += block.length
-      underWay.push(digests.add(block))
-      if (underWay.length > BLOCKS_AHEAD) yield* underWay.splice(0, 1)
+    for await (const block of digestAhead(toBlocks(ciphertext), digests)) {
+      size += block.bytes.length
+      yield block
     }
-    const totals = digests.finish()
-    yield* underWay
-    const { sha256, hmac } = await totals
+    const { sha256, hmac } = await digests.finish()
     result = {
       privateOptions: { symmetricKey, nonce, digest: toDigestText(plainDigest.digest()) },
       publicOptions: { hmac },
